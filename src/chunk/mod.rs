@@ -1,0 +1,1 @@
+//! Craft: content cut into chunks.

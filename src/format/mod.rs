@@ -1,0 +1,1 @@
+//! Craft: the records that lie in a repository, and their codecs.

@@ -1,0 +1,73 @@
+//! Every bound of the program, in one place, checked against one another at compile time.
+
+pub const KIB: usize = 1 << 10;
+pub const MIB: usize = 1 << 20;
+
+/// Content is cut into chunks of this size on average, and never beyond the other two
+/// (`docs/benchmarks.md` has the table that chose them).
+pub const CHUNK_MIN_BYTES: usize = 512 * KIB;
+pub const CHUNK_AIM_BYTES: usize = MIB;
+pub const CHUNK_MAX_BYTES: usize = 8 * MIB;
+
+/// Leaves of a tree.
+pub const LEAF_MIN_BYTES: usize = 4 * KIB;
+pub const LEAF_AIM_BYTES: usize = 32 * KIB;
+pub const LEAF_MAX_BYTES: usize = 128 * KIB;
+
+/// Inner nodes of a tree.
+pub const INNER_MIN_BYTES: usize = 2 * KIB;
+pub const INNER_AIM_BYTES: usize = 16 * KIB;
+pub const INNER_MAX_BYTES: usize = 64 * KIB;
+
+/// A key of a tree (a path of 4096 bytes fits, and an encoded `_id`).
+pub const KEY_MAX_BYTES: usize = 64 * KIB;
+/// A value's own bytes beside its content; more belongs into chunks.
+pub const VALUE_HEAD_MAX_BYTES: usize = MIB;
+/// A value lists so many chunks itself; a longer list becomes a tree of its own.
+pub const PIECES_INLINE_MAX: usize = 64;
+/// How deep a tree may be; a reader refuses more.
+pub const TREE_LEVELS_MAX: u8 = 32;
+
+/// No blob is larger than this in plain, so a decoder never allocates more.
+pub const BLOB_MAX_BYTES: usize = 16 * MIB;
+/// So many deltas may stand between a blob and the whole blob it is made from.
+pub const DELTA_HOPS_MAX: u8 = 8;
+
+/// A pack is closed when it has grown to this size (the default; users may choose others).
+pub const PACK_AIM_BYTES: usize = 16 * MIB;
+pub const PACK_AIM_MIN_BYTES: usize = 4 * MIB;
+pub const PACK_AIM_MAX_BYTES: usize = 128 * MIB;
+/// A reader refuses a pack, and a row in it, beyond these.
+pub const PACK_MAX_BYTES: usize = 512 * MIB;
+pub const PACK_BLOBS_MAX: usize = 1 << 20;
+
+/// Small sealed objects (config, sessions, snapshots, tombstones); more is refused.
+pub const CONTROL_MAX_BYTES: usize = 64 * MIB;
+
+/// Key slots: what a reader accepts before it allocates (DESIGN.md 5).
+pub const ARGON_MEMORY_MAX_KIB: u32 = 4 << 20;
+pub const ARGON_MEMORY_MIN_KIB: u32 = 64 << 10;
+pub const ARGON_TIME_MAX: u32 = 64;
+pub const ARGON_LANES_MAX: u32 = 64;
+
+/// A backup's packs become findable for a resumed run at least this often.
+pub const INDEX_FLUSH_PACKS: usize = 256;
+pub const INDEX_FLUSH_SECONDS: u64 = 300;
+pub const HEARTBEAT_SECONDS: u64 = 300;
+/// A session that shows no progress for this long may be fenced.
+pub const LEASE_SECONDS: u64 = 6 * 3600;
+pub const UNDELETE_DAYS_DEFAULT: u32 = 14;
+/// Slots and tombstones are kept this long after they lost their meaning.
+pub const TOMBSTONE_KEEP_DAYS: u32 = 30;
+
+const _: () = {
+    assert!(CHUNK_MIN_BYTES < CHUNK_AIM_BYTES && CHUNK_AIM_BYTES < CHUNK_MAX_BYTES);
+    assert!(CHUNK_AIM_BYTES.is_power_of_two());
+    assert!(CHUNK_MAX_BYTES <= BLOB_MAX_BYTES);
+    assert!(LEAF_MIN_BYTES < LEAF_AIM_BYTES && LEAF_AIM_BYTES < LEAF_MAX_BYTES);
+    assert!(INNER_MIN_BYTES < INNER_AIM_BYTES && INNER_AIM_BYTES < INNER_MAX_BYTES);
+    assert!(LEAF_MAX_BYTES + KEY_MAX_BYTES + VALUE_HEAD_MAX_BYTES <= BLOB_MAX_BYTES);
+    assert!(PACK_AIM_MIN_BYTES <= PACK_AIM_BYTES && PACK_AIM_BYTES <= PACK_AIM_MAX_BYTES);
+    assert!(PACK_AIM_MAX_BYTES + 2 * BLOB_MAX_BYTES < PACK_MAX_BYTES);
+    assert!(HEARTBEAT_SECONDS * 4 < LEASE_SECONDS);
+};

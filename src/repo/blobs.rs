@@ -1,0 +1,50 @@
+//! What a tree needs of a repository: blobs in, blobs out.
+
+use bytes::Bytes;
+
+use crate::id::{BlobId, BlobKind};
+
+/// Gives the plain bytes of blobs, each authenticated, decompressed to its stated bound and
+/// checked against its id. Blocking; called from many threads.
+pub trait ReadBlobs: Send + Sync {
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    fn read(&self, kind: BlobKind, id: &BlobId) -> Result<Bytes, Self::Error>;
+
+    /// Says that these will be read soon, in about this order, so that a store far away may be
+    /// asked for them in few large ranges. A hint: it may do nothing.
+    fn expect(&self, kind: BlobKind, ids: &[BlobId]) {
+        let _ = (kind, ids);
+    }
+}
+
+/// A blob that the new one will resemble, usually the node it replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Like {
+    pub id: BlobId,
+    /// So many deltas may stand between the new blob and a whole one (at most `DELTA_HOPS_MAX`).
+    pub max_hops: u8,
+}
+
+/// What became of a blob that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    pub id: BlobId,
+    /// False: the repository had it already.
+    pub new: bool,
+    /// What it takes in its pack; 0 when it is not new.
+    pub stored_bytes: u32,
+}
+
+/// Takes plain bytes and stores what is not there yet. Blocking, with the work (naming, squeezing,
+/// sealing) done on the caller's thread; called from many threads.
+pub trait WriteBlobs: ReadBlobs {
+    /// The blob can be read through the same value at once, before its pack is stored. It becomes
+    /// durable with the session's next flush and reachable with its commit.
+    fn write(
+        &self,
+        kind: BlobKind,
+        plain: &[u8],
+        like: Option<Like>,
+    ) -> Result<Written, Self::Error>;
+}

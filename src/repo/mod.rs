@@ -1,0 +1,5 @@
+//! The repository: sessions, the catalog of blobs, reading, writing and collecting.
+
+mod blobs;
+
+pub use blobs::{Like, ReadBlobs, WriteBlobs, Written};

@@ -1,0 +1,1 @@
+//! Craft: plain bytes to sealed bytes and back.

@@ -1,0 +1,1 @@
+//! Where plain bytes go back.

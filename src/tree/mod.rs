@@ -1,0 +1,5 @@
+//! Ordered maps of blobs: build, merge, walk, diff.
+
+mod value;
+
+pub use value::{Piece, Pieces, Root, Value};

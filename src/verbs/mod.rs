@@ -1,0 +1,1 @@
+//! What one can ask of a repository: one file a verb.
