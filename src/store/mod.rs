@@ -5,6 +5,8 @@ use std::{fmt, ops::Range};
 use bytes::Bytes;
 
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
 mod name;
 
 pub use error::{Error, ErrorKind};
