@@ -1,1 +1,3 @@
 //! What one can ask of a repository: one file a verb.
+
+pub mod forget;
