@@ -75,6 +75,7 @@ impl Store for MemoryStore {
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        super::name::assert_prefix(prefix);
         let below = |name: &Name| {
             prefix.is_empty()
                 || name.as_str().strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
@@ -90,5 +91,9 @@ impl Store for MemoryStore {
     fn remove(&self, name: &Name) -> Result<(), Error> {
         self.lock().remove(name);
         Ok(())
+    }
+
+    fn visibility_delay_seconds(&self) -> u64 {
+        0
     }
 }

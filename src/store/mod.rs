@@ -5,6 +5,7 @@ use std::{fmt, ops::Range};
 use bytes::Bytes;
 
 mod error;
+pub mod local;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod name;
@@ -36,7 +37,7 @@ pub struct Abilities {
     pub visibility_delay_seconds: u64,
 }
 
-/// Five verbs over named, immutable objects of sealed bytes. Blocking; called from many threads.
+/// Five verbs (and a fact) over named, immutable objects of sealed bytes. Blocking; called from many threads.
 ///
 /// An implementation's retries, if any, are inside it: an error that comes out is final for the
 /// caller. `contract::check` is what each implementation and wrapper must pass.
@@ -62,6 +63,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Removes the object, durable on return; removing what is not there is success.
     fn remove(&self, name: &Name) -> Result<(), Error>;
+
+    /// What is known of the medium and no probe from one host can see: an object put at t is in
+    /// every listing, of any host, begun after t + this. 0 for local disks and S3.
+    fn visibility_delay_seconds(&self) -> u64;
 }
 
 /// The whole listing below `prefix`, sorted by name.

@@ -29,6 +29,12 @@ impl Name {
     }
 }
 
+/// Prefixes are directories written by this program itself, so a bad one is a mistake in it; a
+/// listing that came out empty for that reason would be a disaster.
+pub(super) fn assert_prefix(prefix: &str) {
+    assert!(prefix.is_empty() || Name::parse(prefix).is_some(), "not a prefix: {prefix:?}");
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
