@@ -1,1 +1,15 @@
 //! Where plain bytes go back.
+
+mod dir;
+mod draft;
+mod error;
+mod meta;
+mod place;
+mod target;
+
+pub use dir::{Dir, Found, FoundKind, Node};
+pub use draft::Draft;
+pub use error::Error;
+pub use meta::{Meta, Time, Unset, What};
+pub use place::{Name, Place};
+pub use target::{Resolve, Target, TargetOptions, Trail};
