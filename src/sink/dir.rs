@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::{
-    Error, Meta, Name, Place, Resolve, Time, Unset,
+    Error, Meta, Name, Place, Resolve, Time, Unset, Xattr,
     draft::{Draft, temporary},
     meta, target,
 };
@@ -185,7 +185,7 @@ impl Dir {
     }
 
     /// The names and values of what `name` carries; only for comparing.
-    pub fn xattrs(&self, name: Name<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn xattrs(&self, name: Name<'_>) -> Result<Vec<Xattr>, Error> {
         meta::xattrs_at(self.fd(), name)
             .map_err(|errno| Error::of("read extended attributes", errno))
     }

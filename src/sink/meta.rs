@@ -13,6 +13,9 @@ use rustix::{
 
 use super::{Error, Found, FoundKind, Name};
 
+/// An extended attribute: name and value.
+pub type Xattr = (Vec<u8>, Vec<u8>);
+
 /// Seconds since 1970 and nanoseconds within the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
@@ -28,7 +31,7 @@ pub struct Meta<'a> {
     pub uid: u32,
     pub gid: u32,
     pub mtime: Time,
-    pub xattrs: &'a [(Vec<u8>, Vec<u8>)],
+    pub xattrs: &'a [Xattr],
 }
 
 /// What could not be set, and why; the rest was.
@@ -243,11 +246,10 @@ impl<'a> Setting<'a> {
 
     /// A full disk is not one item's matter.
     fn done(self) -> Result<Vec<Unset>, Error> {
-        match self.unset.iter().map(|unset| Error::of("set metadata", unset.errno)) {
-            mut errors => match errors.find(Error::is_final) {
-                Some(error) => Err(error),
-                None => Ok(self.unset),
-            },
+        let mut errors = self.unset.iter().map(|unset| Error::of("set metadata", unset.errno));
+        match errors.find(Error::is_final) {
+            Some(error) => Err(error),
+            None => Ok(self.unset),
         }
     }
 }
@@ -265,7 +267,7 @@ pub(super) fn has_default_access_list(dir: &OwnedFd) -> bool {
     getxattr_query(proc_path(dir), c"system.posix_acl_default").is_ok()
 }
 
-pub(super) fn xattrs_at(dir: &OwnedFd, name: Name<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(super) fn xattrs_at(dir: &OwnedFd, name: Name<'_>) -> Result<Vec<Xattr>, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(dir, name.bytes(), flags, Mode::empty())?;
     let path = proc_path(&fd);

@@ -55,10 +55,10 @@ impl Target {
         let flags = (OFlags::DIRECTORY | OFlags::CLOEXEC).bits() as i32;
         let mut opening = std::fs::OpenOptions::new();
         let locked = opening.read(true).custom_flags(flags).open(dir).map_err(failed)?;
-        match flock(&locked, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(Error::Busy { dir: shown() }),
-            // Some network file systems know no such lock; the user's care must do.
-            Ok(()) | Err(_) => {}
+        // Some network file systems know no such lock; there the user's care must do.
+        let lock = flock(&locked, FlockOperation::NonBlockingLockExclusive);
+        if lock == Err(Errno::WOULDBLOCK) {
+            return Err(Error::Busy { dir: shown() });
         }
         let top = openat(&locked, c".", Dir::FLAGS, Mode::empty())
             .map_err(|source| Error::Open { dir: shown(), source })?;

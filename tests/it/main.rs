@@ -1,4 +1,4 @@
 //! One binary for all tests that stand outside the library.
 
-mod tidy;
 mod sink_hostile;
+mod tidy;
