@@ -1,5 +1,6 @@
 //! The repository: sessions, the catalog of blobs, reading, writing and collecting.
 
 mod blobs;
+pub mod delta;
 
 pub use blobs::{Like, ReadBlobs, WriteBlobs, Written};
