@@ -146,8 +146,7 @@ mod tests {
         }
     }
 
-    const GOLDEN_SMALL: [usize; 11] =
-        [1016, 1529, 934, 1098, 1090, 447, 265, 572, 533, 1384, 1132];
+    const GOLDEN_SMALL: [usize; 11] = [1016, 1529, 934, 1098, 1090, 447, 265, 572, 533, 1384, 1132];
     const SMALL: Sizes = Sizes { min: 256, aim: 1024, max: 4096 };
 
     #[test]
