@@ -154,6 +154,17 @@ impl fmt::Display for RepoId {
     }
 }
 
+impl Serialize for RepoId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_name(&self.0, serializer)
+    }
+}
+impl<'de> Deserialize<'de> for RepoId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_name(deserializer).map(RepoId)
+    }
+}
+
 /// What a blob holds; the first byte of what its id is made of.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]

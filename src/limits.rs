@@ -39,7 +39,7 @@ pub const PACK_AIM_MIN_BYTES: usize = 4 * MIB;
 pub const PACK_AIM_MAX_BYTES: usize = 128 * MIB;
 /// A reader refuses a pack, and a row in it, beyond these.
 pub const PACK_MAX_BYTES: usize = 512 * MIB;
-pub const PACK_BLOBS_MAX: usize = 1 << 20;
+pub const PACK_BLOBS_MAX: usize = 1 << 19;
 
 /// Small sealed objects (config, sessions, snapshots, tombstones); more is refused.
 pub const CONTROL_MAX_BYTES: usize = 64 * MIB;
@@ -49,6 +49,7 @@ pub const ARGON_MEMORY_MAX_KIB: u32 = 4 << 20;
 pub const ARGON_MEMORY_MIN_KIB: u32 = 64 << 10;
 pub const ARGON_TIME_MAX: u32 = 64;
 pub const ARGON_LANES_MAX: u32 = 64;
+pub const SLOT_HEADER_MAX_BYTES: usize = 4 * KIB;
 
 /// A backup's packs become findable for a resumed run at least this often.
 pub const INDEX_FLUSH_PACKS: usize = 256;
@@ -69,5 +70,6 @@ const _: () = {
     assert!(LEAF_MAX_BYTES + KEY_MAX_BYTES + VALUE_HEAD_MAX_BYTES <= BLOB_MAX_BYTES);
     assert!(PACK_AIM_MIN_BYTES <= PACK_AIM_BYTES && PACK_AIM_BYTES <= PACK_AIM_MAX_BYTES);
     assert!(PACK_AIM_MAX_BYTES + 2 * BLOB_MAX_BYTES < PACK_MAX_BYTES);
+    assert!(SLOT_HEADER_MAX_BYTES <= u16::MAX as usize);
     assert!(HEARTBEAT_SECONDS * 4 < LEASE_SECONDS);
 };

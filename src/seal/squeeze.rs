@@ -1,0 +1,319 @@
+//! Making bytes smaller, where that is worth the time, with contexts that are used again.
+
+use std::{cell::RefCell, str::FromStr};
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
+
+use super::Codec;
+use crate::limits::{KIB, MIB};
+
+/// How hard to squeeze.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// A good trade of time for size (zstd 3).
+    #[default]
+    Auto,
+    /// Everything is stored as it is; deltas of nodes are still made.
+    Off,
+    Fastest,
+    Better,
+    Max,
+}
+
+impl Compression {
+    pub const NAMES: [&str; 5] = ["auto", "off", "fastest", "better", "max"];
+
+    /// zstd's level, `None` for off.
+    pub fn level(self) -> Option<i32> {
+        match self {
+            Compression::Auto => Some(3),
+            Compression::Off => None,
+            Compression::Fastest => Some(1),
+            Compression::Better => Some(9),
+            Compression::Max => Some(19),
+        }
+    }
+}
+
+/// A text that names no mode of compression.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not a compression: wanted auto, off, fastest, better or max")]
+pub struct NotACompression;
+
+impl FromStr for Compression {
+    type Err = NotACompression;
+    fn from_str(text: &str) -> Result<Self, NotACompression> {
+        match text {
+            "auto" => Ok(Compression::Auto),
+            "off" => Ok(Compression::Off),
+            "fastest" => Ok(Compression::Fastest),
+            "better" => Ok(Compression::Better),
+            "max" => Ok(Compression::Max),
+            _ => Err(NotACompression),
+        }
+    }
+}
+
+/// Plain bytes at least this long are probed before the work is done; below, the probe costs more
+/// than it saves (DEPENDENCIES: a loss at 64 KiB, a gain at 1 MiB).
+const PROBE_FROM_BYTES: usize = 256 * KIB;
+const PROBE_SAMPLES: usize = 3;
+const PROBE_SAMPLE_BYTES: usize = 4 * KIB;
+const PROBE_LEVEL: i32 = -5;
+/// Squeezed bytes must be smaller by a 32nd (3 %), or opening them is not worth it.
+const GAIN_SHIFT: u32 = 5;
+/// Up to this sum of base and plain the levels' own windows reach over the base (zstd 3: 2 MiB).
+const WINDOW_SUFFICES_BYTES: usize = MIB;
+/// zstd would read a base that begins so as one of its dictionaries, not as plain bytes.
+const DICTIONARY_MAGIC: [u8; 4] = 0xEC30_A437_u32.to_le_bytes();
+
+/// A compressor to keep: its context and buffers are used again and again.
+pub struct Squeezer {
+    context: CCtx<'static>,
+    buffer: Vec<u8>,
+}
+
+impl Default for Squeezer {
+    fn default() -> Self {
+        Squeezer { context: CCtx::create(), buffer: Vec::new() }
+    }
+}
+
+impl Squeezer {
+    /// The bytes to seal for `plain` and how they were made: `Zstd`, or `Raw` and `plain` itself
+    /// when that would not be smaller by a few percent.
+    pub fn squeeze<'a>(
+        &'a mut self,
+        plain: &'a [u8],
+        compression: Compression,
+    ) -> (Codec, &'a [u8]) {
+        let Some(level) = compression.level() else { return (Codec::Raw, plain) };
+        if plain.len() >= PROBE_FROM_BYTES && !self.promises(plain) {
+            return (Codec::Raw, plain);
+        }
+        match self.compress(plain, level) {
+            Some(length) if gains(plain.len(), length) => (Codec::Zstd, &self.buffer[..length]),
+            _ => (Codec::Raw, plain),
+        }
+    }
+
+    /// `plain` told as what differs from `base`; `None` when that is not smaller than half of
+    /// `plain` (DESIGN.md 1: then a whole blob is better).
+    pub fn squeeze_delta<'a>(
+        &'a mut self,
+        plain: &[u8],
+        base: &[u8],
+        compression: Compression,
+    ) -> Option<&'a [u8]> {
+        if !may_be_base(base) {
+            return None;
+        }
+        // A delta is why the tree is cheap, so `off` does not switch it off.
+        let level = compression.level().unwrap_or(1);
+        let length = if plain.len() + base.len() <= WINDOW_SUFFICES_BYTES {
+            self.make_room(plain.len());
+            self.context.compress_using_dict(&mut self.buffer[..], plain, base, level).ok()?
+        } else {
+            self.compress_far(plain, base, level)?
+        };
+        (length * 2 < plain.len()).then(|| &self.buffer[..length])
+    }
+
+    fn compress(&mut self, plain: &[u8], level: i32) -> Option<usize> {
+        self.make_room(plain.len());
+        self.context.compress(&mut self.buffer[..], plain, level).ok()
+    }
+
+    // A window over both needs a parameter, and a prefix with parameters needs a context that does
+    // not outlive it. Rare: blobs of such a size are chunks, which have no base.
+    fn compress_far(&mut self, plain: &[u8], base: &[u8], level: i32) -> Option<usize> {
+        self.make_room(plain.len());
+        let window_log = usize::BITS - (plain.len() + base.len()).leading_zeros();
+        let mut context = CCtx::create();
+        context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+        context.set_parameter(CParameter::WindowLog(window_log)).ok()?;
+        context.set_parameter(CParameter::EnableLongDistanceMatching(true)).ok()?;
+        context.ref_prefix(base).ok()?;
+        context.compress2(&mut self.buffer[..], plain).ok()
+    }
+
+    fn make_room(&mut self, plain_len: usize) {
+        let bound = compress_bound(plain_len);
+        if self.buffer.len() < bound {
+            self.buffer.resize(bound, 0);
+        }
+    }
+
+    /// Whether samples from the beginning, the middle and the end shrink.
+    fn promises(&mut self, plain: &[u8]) -> bool {
+        let step = (plain.len() - PROBE_SAMPLE_BYTES) / (PROBE_SAMPLES - 1);
+        (0..PROBE_SAMPLES).any(|sample| {
+            let start = sample * step;
+            let length = self.compress(&plain[start..start + PROBE_SAMPLE_BYTES], PROBE_LEVEL);
+            length.is_some_and(|length| gains(PROBE_SAMPLE_BYTES, length))
+        })
+    }
+}
+
+fn gains(plain_len: usize, squeezed_len: usize) -> bool {
+    squeezed_len + (plain_len >> GAIN_SHIFT) < plain_len
+}
+
+/// Whether these bytes may be a delta's base.
+pub(super) fn may_be_base(base: &[u8]) -> bool {
+    !base.starts_with(&DICTIONARY_MAGIC)
+}
+
+thread_local! {
+    static SQUEEZER: RefCell<Squeezer> = RefCell::default();
+    static CONTEXT: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
+/// Works with this thread's own squeezer, made when it is first asked for.
+pub fn with_squeezer<T>(work: impl FnOnce(&mut Squeezer) -> T) -> T {
+    SQUEEZER.with_borrow_mut(work)
+}
+
+/// Bytes that are no squeezed form of as many plain bytes as was said.
+pub(super) struct NotSqueezed;
+
+/// `plain` becomes exactly `raw_len` bytes. The caller has checked `raw_len` against its bound;
+/// no more than that is ever allocated or written.
+pub(super) fn expand(
+    squeezed: &[u8],
+    base: Option<&[u8]>,
+    raw_len: usize,
+    plain: &mut Vec<u8>,
+) -> Result<(), NotSqueezed> {
+    plain.clear();
+    plain.resize(raw_len, 0);
+    let written = CONTEXT.with_borrow_mut(|context| match base {
+        None => context.decompress(&mut plain[..], squeezed),
+        Some(base) => context.decompress_using_dict(&mut plain[..], squeezed, base),
+    });
+    if written == Ok(raw_len) {
+        return Ok(());
+    }
+    plain.clear();
+    Err(NotSqueezed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn expanded(squeezed: &[u8], base: Option<&[u8]>, raw_len: usize) -> Option<Vec<u8>> {
+        let mut plain = Vec::new();
+        expand(squeezed, base, raw_len, &mut plain).ok().map(|()| plain)
+    }
+
+    const ALL: [Compression; 5] = [
+        Compression::Auto,
+        Compression::Off,
+        Compression::Fastest,
+        Compression::Better,
+        Compression::Max,
+    ];
+
+    #[test]
+    fn what_does_not_shrink_is_stored_as_it_is() {
+        let mut squeezer = Squeezer::default();
+        for length in [0, 1, 20, 4096, 300 * KIB] {
+            let plain = noise(length);
+            for compression in ALL {
+                let (codec, bytes) = squeezer.squeeze(&plain, compression);
+                assert_eq!((codec, bytes), (Codec::Raw, &plain[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn one_promising_sample_is_enough() {
+        let mut plain = noise(MIB);
+        plain[MIB - 300 * KIB..].fill(7);
+        let mut squeezer = Squeezer::default();
+        let (codec, bytes) = squeezer.squeeze(&plain, Compression::Auto);
+        assert_eq!(codec, Codec::Zstd);
+        assert!(bytes.len() < MIB - 299 * KIB);
+        assert_eq!(expanded(bytes, None, MIB).unwrap(), plain);
+    }
+
+    #[test]
+    fn modes_are_known_by_their_names() {
+        for (mode, name) in ALL.iter().zip(Compression::NAMES) {
+            assert_eq!(name.parse(), Ok(*mode));
+        }
+        assert_eq!("zstd".parse::<Compression>(), Err(NotACompression));
+    }
+
+    #[test]
+    fn a_delta_is_small_and_needs_its_base() {
+        let base = noise(100 * KIB);
+        let mut plain = base.clone();
+        plain[50_000] ^= 1;
+        plain.splice(70_000..70_000, *b"inserted");
+        let mut squeezer = Squeezer::default();
+        for compression in ALL {
+            let delta = squeezer.squeeze_delta(&plain, &base, compression).unwrap().to_vec();
+            assert!(delta.len() < 200, "{}", delta.len());
+            assert_eq!(expanded(&delta, Some(&base), plain.len()).unwrap(), plain);
+            assert_ne!(expanded(&delta, Some(&noise(50)), plain.len()), Some(plain.clone()));
+        }
+        assert_eq!(squeezer.squeeze_delta(&noise(4096), &[1; 4096], Compression::Auto), None);
+    }
+
+    #[test]
+    fn a_delta_reaches_over_a_large_base() {
+        let base = noise(9 * MIB);
+        let mut plain = base.clone();
+        plain[8 * MIB] ^= 1;
+        let mut squeezer = Squeezer::default();
+        let delta = squeezer.squeeze_delta(&plain, &base, Compression::Auto).unwrap().to_vec();
+        assert!(delta.len() < 20 * KIB, "{}", delta.len());
+        assert!(expanded(&delta, Some(&base), plain.len()).unwrap() == plain);
+    }
+
+    #[test]
+    fn a_base_that_looks_like_a_dictionary_is_no_base() {
+        let base = [&DICTIONARY_MAGIC[..], &noise(1000)].concat();
+        assert_eq!(Squeezer::default().squeeze_delta(&base, &base, Compression::Auto), None);
+    }
+
+    #[test]
+    fn a_frame_that_says_more_than_allowed_is_refused() {
+        let bomb = zstd::bulk::compress(&vec![0; 64 * MIB], 3).unwrap();
+        assert_eq!(expanded(&bomb, None, 1000), None);
+        let small = zstd::bulk::compress(&[0; 1000], 3).unwrap();
+        assert_eq!(expanded(&small, None, 1001), None);
+        assert_eq!(expanded(&small, None, 999), None);
+        assert_eq!(expanded(&small, None, 1000), Some(vec![0; 1000]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn squeezed_bytes_come_back(
+            words in proptest::collection::vec("[a-e]{1,6}", 0..2000),
+            mode in 0usize..5,
+        ) {
+            let plain = words.concat().into_bytes();
+            let mut squeezer = Squeezer::default();
+            let (codec, bytes) = squeezer.squeeze(&plain, ALL[mode]);
+            match codec {
+                Codec::Raw => prop_assert_eq!(bytes, &plain[..]),
+                _ => {
+                    prop_assert!(bytes.len() < plain.len());
+                    prop_assert_eq!(expanded(bytes, None, plain.len()), Some(plain.clone()));
+                }
+            }
+        }
+    }
+}
