@@ -99,22 +99,18 @@ impl Config {
         if config.version != Self::VERSION {
             return Err(Error::UnknownVersion { found: config.version });
         }
-        for (sizes, max_bytes) in [
-            (config.chunks, limits::BLOB_MAX_BYTES),
-            (config.leaves, limits::BLOB_MAX_BYTES),
-            (config.inner, limits::BLOB_MAX_BYTES),
-        ] {
-            sizes.check(max_bytes)?;
+        for sizes in [config.chunks, config.leaves, config.inner] {
+            sizes.check()?;
         }
         Ok(config)
     }
 }
 
 impl Sizes {
-    fn check(&self, max_bytes: usize) -> Result<(), Error> {
-        let Sizes { min_bytes, aim_bytes, max_bytes: max } = *self;
-        let ordered = 64 <= min_bytes && min_bytes < aim_bytes && aim_bytes < max;
-        if ordered && max as usize <= max_bytes {
+    fn check(&self) -> Result<(), Error> {
+        let Sizes { min_bytes, aim_bytes, max_bytes } = *self;
+        let ordered = 64 <= min_bytes && min_bytes < aim_bytes && aim_bytes < max_bytes;
+        if ordered && max_bytes as usize <= limits::BLOB_MAX_BYTES {
             return Ok(());
         }
         Err(Error::Impossible { what: "the config", field: "a size", found: aim_bytes.into() })
@@ -124,4 +120,56 @@ impl Sizes {
 /// Which repository this config says it is, told without a key; the key proves it.
 pub fn peek_repo_id(object: &[u8]) -> Result<RepoId, Error> {
     Ok(seal::control_repo(ControlKind::Config, object)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::MasterKey;
+
+    fn keys() -> Keys {
+        Keys::derive(&MasterKey::new([1; 32]), &RepoId([2; 16]))
+    }
+    fn config() -> Config {
+        let abilities = StoreAbilities { create_if_absent: true, visibility_delay_seconds: 120 };
+        let created = Timestamp::from_second(1_767_225_600).unwrap();
+        Config::new(RepoId([2; 16]), created, "host.example", "icecore 0.1.0", abilities)
+    }
+
+    #[test]
+    fn the_config_comes_back_and_its_repository_is_known_without_a_key() {
+        let object = config().seal(&keys(), [3; 32]).unwrap();
+        assert_eq!(Config::open(&keys(), &object).unwrap(), config());
+        assert_eq!(peek_repo_id(&object).unwrap(), RepoId([2; 16]));
+        for at in 0..object.len() {
+            assert!(Config::open(&keys(), &object[..at]).is_err());
+            let mut flipped = object.to_vec();
+            flipped[at] ^= 1;
+            assert!(Config::open(&keys(), &flipped).is_err());
+        }
+    }
+
+    #[test]
+    fn a_config_this_program_cannot_work_with_is_refused() {
+        let small = Sizes { min_bytes: 1, aim_bytes: 2, max_bytes: 3 };
+        let large = Sizes { min_bytes: 1 << 10, aim_bytes: 1 << 20, max_bytes: u32::MAX };
+        let turned = Sizes { min_bytes: 1 << 20, aim_bytes: 1 << 10, max_bytes: 1 << 22 };
+        let mut wrong = vec![
+            Config { version: 2, ..config() },
+            Config { features: vec!["time travel".into()], ..config() },
+        ];
+        for sizes in [small, large, turned] {
+            wrong.push(Config { chunks: sizes, ..config() });
+            wrong.push(Config { leaves: sizes, ..config() });
+            wrong.push(Config { inner: sizes, ..config() });
+        }
+        for config in wrong {
+            let object = config.seal(&keys(), [3; 32]).unwrap();
+            assert!(Config::open(&keys(), &object).is_err(), "{config:?}");
+        }
+        let plain = serde_json::to_vec(&config()).unwrap();
+        for at in 0..plain.len() {
+            assert!(matches!(Config::decode(&plain[..at]), Err(Error::Config(_))));
+        }
+    }
 }

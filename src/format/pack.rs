@@ -292,9 +292,12 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         id::RepoId,
+        limits::BLOB_MAX_BYTES,
         seal::{Compression, MasterKey, with_squeezer},
     };
 
@@ -347,5 +350,139 @@ mod tests {
         assert_eq!(open_pack_checked(&keys(), table.id, &bytes, &mut base).unwrap(), table);
         assert_eq!(asked, 1);
         assert_eq!(open_pack_checked(&keys(), table.id, &bytes, &mut |_| None).unwrap(), table);
+    }
+
+    #[test]
+    fn cut_or_changed_anywhere_a_pack_does_not_open() {
+        let (table, bytes) = pack(4);
+        let opens = |bytes: &[u8]| open_pack_checked(&keys(), table.id, bytes, &mut |_| None);
+        for at in 0..bytes.len() {
+            assert!(opens(&bytes[..at]).is_err(), "cut at {at}");
+            for bit in [0, 7] {
+                let mut flipped = bytes.to_vec();
+                flipped[at] ^= 1 << bit;
+                assert!(opens(&flipped).is_err(), "byte {at}, bit {bit}");
+            }
+        }
+        assert!(opens(&[&bytes[..], b"x"].concat()).is_err());
+    }
+
+    #[test]
+    fn the_table_is_read_from_the_tail_alone() {
+        let (table, bytes) = pack(9);
+        let size_bytes = bytes.len() as u64;
+        let salt = read_header(&bytes[..HEADER_BYTES]).unwrap();
+        let read = |tail| read_table(&keys(), table.id, salt, size_bytes, tail).unwrap();
+        let Tail::Longer { tail_bytes } = read(&bytes[bytes.len() - TRAILER_BYTES..]) else {
+            panic!("the trailer alone holds no table");
+        };
+        let tail = &bytes[bytes.len() - tail_bytes as usize..];
+        assert_eq!(read(tail), Tail::Table(table.clone()));
+        assert_eq!(read(&tail[1..]), Tail::Longer { tail_bytes });
+        assert_eq!(read(&bytes[7..]), Tail::Table(table));
+    }
+
+    #[test]
+    fn no_id_lies_twice_in_a_pack() {
+        let mut writer = PackWriter::new(SALT, 0);
+        let id = keys().blob_id(BlobKind::Chunk, b"x");
+        let mut push = || writer.push(&keys(), &id, BlobKind::Chunk, Codec::Raw, 1, b"x");
+        let row = push().unwrap();
+        assert!(matches!(push(), Err(Error::Twice { .. })));
+        assert_eq!(writer.rows(), [row]);
+        let sealed = writer.sealed(&row).unwrap();
+        assert_eq!(seal::open_blob(&keys(), &SALT, &row, sealed, None).unwrap(), "x");
+    }
+
+    /// A pack with `blob_bytes` of nothing in particular and this table, properly sealed.
+    fn with_table(blob_bytes: usize, plain: &[u8]) -> Result<Tail, Error> {
+        let mut bytes = vec![0; HEADER_BYTES + blob_bytes];
+        seal::seal_table(&keys(), &SALT, plain, &mut bytes);
+        bytes.extend_from_slice(&((plain.len() + TAG_BYTES) as u32).to_le_bytes());
+        bytes.extend_from_slice(&TAIL);
+        read_table(&keys(), PackId::new([0; 32]), SALT, bytes.len() as u64, &bytes)
+    }
+
+    fn line(tags: u8, stored_len: u32, raw_len: u32, rest: &[u8]) -> Vec<u8> {
+        [&[9; 32][..], &[tags], &stored_len.to_le_bytes(), &raw_len.to_le_bytes(), rest].concat()
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_is_refused() {
+        let one = |line: Vec<u8>| [&1u32.to_le_bytes()[..], &line].concat();
+        let base = |id: u8, generation: u16| [&[id; 32][..], &generation.to_le_bytes()].concat();
+        let good = with_table(100, &one(line(0x00, 100, 84, b"")));
+        assert!(matches!(good, Ok(Tail::Table(_))));
+        let good = with_table(100, &one(line(0x21, 100, 5000, &base(8, 1))));
+        assert!(matches!(good, Ok(Tail::Table(_))));
+        let max = BLOB_MAX_BYTES as u32;
+        for (what, plain) in [
+            (
+                "a count beyond the bytes",
+                [&2u32.to_le_bytes()[..], &line(0, 100, 84, b"")].concat(),
+            ),
+            ("a count beyond all", [&u32::MAX.to_le_bytes()[..], &line(0, 100, 84, b"")].concat()),
+            ("bytes after the end", one(line(0x00, 100, 84, b"x"))),
+            ("an unknown kind", one(line(0x02, 100, 84, b""))),
+            ("an unknown codec", one(line(0x30, 100, 84, b""))),
+            ("a blob longer than the pack", one(line(0x00, 101, 85, b""))),
+            ("a blob that leaves a gap", one(line(0x00, 99, 83, b""))),
+            ("less than a tag", one(line(0x00, 15, 0, b""))),
+            ("as it is, but of another length", one(line(0x00, 100, 85, b""))),
+            ("squeezed to more", one(line(0x10, 100, 83, b""))),
+            ("squeezed to nothing", one(line(0x10, 16, 83, b""))),
+            ("too much", one(line(0x10, 100, max + 1, b""))),
+            ("the most that can be written", one(line(0x10, u32::MAX, u32::MAX, b""))),
+            ("a delta without a base", one(line(0x20, 100, 500, b""))),
+            ("a delta of itself", one(line(0x20, 100, 500, &base(9, 1)))),
+            ("a delta of no generation", one(line(0x20, 100, 500, &base(8, 0)))),
+            ("no blobs, but their bytes", 0u32.to_le_bytes().to_vec()),
+            ("nothing", Vec::new()),
+        ] {
+            assert!(with_table(100, &plain).is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_trailer_that_points_outside_is_refused() {
+        let trailer = |length: u32| -> [u8; TRAILER_BYTES] {
+            [&length.to_le_bytes()[..], &TAIL].concat().try_into().unwrap()
+        };
+        let smallest = HEADER_BYTES as u64 + 20 + TRAILER_BYTES as u64;
+        assert_eq!(table_range(smallest, &trailer(20)).unwrap(), 42..62);
+        for (size_bytes, length) in [
+            (smallest - 1, 20),
+            (smallest, 21),
+            (smallest, 19),
+            (smallest, u32::MAX),
+            (0, 20),
+            (11, 20),
+            (PACK_MAX_BYTES as u64 + 1, 20),
+            (PACK_MAX_BYTES as u64, TABLE_MAX_BYTES as u32 + 1),
+            (u64::MAX, u32::MAX),
+        ] {
+            assert!(table_range(size_bytes, &trailer(length)).is_err(), "{size_bytes} {length}");
+        }
+        assert!(matches!(table_range(smallest, &[0; 12]), Err(Error::NotAPack)));
+    }
+
+    #[test]
+    fn other_versions_and_strangers_are_told_apart() {
+        assert!(matches!(read_header(&[b'x'; 50]), Err(Error::NotAPack)));
+        let later = [&HEAD[..], &[2, 0], &[0; 32]].concat();
+        assert!(matches!(read_header(&later), Err(Error::UnknownVersion { found: 2 })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn no_table_makes_a_reader_panic(plain in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut plain = plain;
+            // Half of them get so far as to the rows.
+            if plain.len() > 4 && plain[4] % 2 == 0 {
+                plain[..4].copy_from_slice(&2u32.to_le_bytes());
+            }
+            let _ = with_table(50, &plain);
+        }
     }
 }

@@ -278,9 +278,8 @@ mod tests {
         let wanted = RepoId([7; 16]);
         let other = Keys::derive(&MasterKey::new([1; 32]), &wanted);
         let error = open_control(&other, ControlKind::Config, "config", &object).unwrap_err();
-        assert!(
-            matches!(error, Error::OtherRepository { wanted: w, found: f, .. } if w == wanted && f == found)
-        );
+        assert!(matches!(error, Error::OtherRepository { wanted: w, found: f, .. }
+                if w == wanted && f == found));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{cell::RefCell, str::FromStr};
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
 
 use super::Codec;
-use crate::limits::{KIB, MIB};
+use crate::limits::KIB;
 
 /// How hard to squeeze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,8 +62,11 @@ const PROBE_SAMPLE_BYTES: usize = 4 * KIB;
 const PROBE_LEVEL: i32 = -5;
 /// Squeezed bytes must be smaller by a 32nd (3 %), or opening them is not worth it.
 const GAIN_SHIFT: u32 = 5;
-/// Up to this sum of base and plain the levels' own windows reach over the base (zstd 3: 2 MiB).
-const WINDOW_SUFFICES_BYTES: usize = MIB;
+/// Lower levels have tables too small to find a base of 200 KiB again, and save nothing. A delta is
+/// what makes trees cheap, so `off` does not switch it off.
+const DELTA_LEVEL_MIN: i32 = 3;
+/// Up to this sum of base and plain the level's own window and tables reach over the base.
+const WINDOW_SUFFICES_BYTES: usize = 1024 * KIB;
 /// zstd would read a base that begins so as one of its dictionaries, not as plain bytes.
 const DICTIONARY_MAGIC: [u8; 4] = 0xEC30_A437_u32.to_le_bytes();
 
@@ -98,7 +101,7 @@ impl Squeezer {
     }
 
     /// `plain` told as what differs from `base`; `None` when that is not smaller than half of
-    /// `plain` (DESIGN.md 1: then a whole blob is better).
+    /// `plain`. Whether it is small enough beside the squeezed whole is the caller's to say.
     pub fn squeeze_delta<'a>(
         &'a mut self,
         plain: &[u8],
@@ -108,8 +111,7 @@ impl Squeezer {
         if !may_be_base(base) {
             return None;
         }
-        // A delta is why the tree is cheap, so `off` does not switch it off.
-        let level = compression.level().unwrap_or(1);
+        let level = compression.level().unwrap_or(DELTA_LEVEL_MIN).max(DELTA_LEVEL_MIN);
         let length = if plain.len() + base.len() <= WINDOW_SUFFICES_BYTES {
             self.make_room(plain.len());
             self.context.compress_using_dict(&mut self.buffer[..], plain, base, level).ok()?
@@ -203,6 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::MIB;
 
     fn noise(length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
@@ -268,6 +271,32 @@ mod tests {
             assert_ne!(expanded(&delta, Some(&noise(50)), plain.len()), Some(plain.clone()));
         }
         assert_eq!(squeezer.squeeze_delta(&noise(4096), &[1; 4096], Compression::Auto), None);
+    }
+
+    #[test]
+    fn every_level_looks_back_over_the_whole_base() {
+        for kib in [4, 60, 120, 250, 255, 300, 600] {
+            let base = noise(kib * KIB);
+            let mut squeezer = Squeezer::default();
+            for compression in ALL {
+                // A copy: zstd takes no prefix that overlaps what it squeezes.
+                let plain = base.clone();
+                let delta = squeezer.squeeze_delta(&plain, &base, compression);
+                let delta = delta.unwrap_or_else(|| panic!("{kib} {compression:?}")).to_vec();
+                assert!(delta.len() < 100 + kib, "{kib} {compression:?} {}", delta.len());
+                assert!(expanded(&delta, Some(&base), base.len()).unwrap() == base);
+            }
+        }
+    }
+
+    #[test]
+    fn a_base_of_nothing_or_nearly_nothing_does_no_harm() {
+        let plain = b"abcdefgh".repeat(100);
+        for base in [&b""[..], b"a", b"abcdefg", b"abcdefgh"] {
+            let mut squeezer = Squeezer::default();
+            let delta = squeezer.squeeze_delta(&plain, base, Compression::Auto).unwrap().to_vec();
+            assert_eq!(expanded(&delta, Some(base), plain.len()).unwrap(), plain);
+        }
     }
 
     #[test]
