@@ -1,4 +1,6 @@
 //! One binary for all tests that stand outside the library.
 
+mod format_vectors;
+mod second_reader;
 mod sink_hostile;
 mod tidy;

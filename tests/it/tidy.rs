@@ -26,7 +26,7 @@ const ROOMS: &[(&str, u8)] = &[
 ];
 
 /// Arrows between rooms of one rank; nothing else looks sideways.
-const SIDEWAYS: &[(&str, &str)] = &[("tree", "repo"), ("main", "cli")];
+const SIDEWAYS: &[(&str, &str)] = &[("tree", "repo"), ("format", "seal"), ("main", "cli")];
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
