@@ -1,7 +1,7 @@
 //! What can go wrong with a store, and what a caller may conclude from it.
 
 /// Which kind of failure it was; the facts a caller acts on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ErrorKind {
     #[error("no such object")]
     NotFound,

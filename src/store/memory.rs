@@ -97,3 +97,13 @@ impl Store for MemoryStore {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_contract() {
+        crate::store::contract::check(&MemoryStore::new());
+    }
+}

@@ -4,11 +4,17 @@ use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
 pub mod local;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod name;
+#[cfg(any(test, feature = "testing"))]
+pub mod recorded;
 
 pub use error::{Error, ErrorKind};
 pub use name::Name;

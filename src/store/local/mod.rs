@@ -146,3 +146,15 @@ impl Store for LocalStore {
         self.visibility_delay_seconds
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(&dir.path().join("a/b")).unwrap();
+        crate::store::contract::check(&store);
+    }
+}
