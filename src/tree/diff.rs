@@ -1,0 +1,144 @@
+//! What is different between two maps, at the price of what is different.
+
+use std::{cmp::Ordering, iter::FusedIterator};
+
+use bytes::Bytes;
+
+use super::{
+    cursor::{Cursor, Here},
+    error::Error,
+    value::{Root, Value},
+};
+use crate::repo::ReadBlobs;
+
+/// A key that the two maps do not agree on; `old` and `new` are never equal, nor both `None`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub key: Bytes,
+    pub old: Option<Value>,
+    pub new: Option<Value>,
+}
+
+/// The changes that make `old` into `new`, in the order of their keys. Subtrees that both have are
+/// skipped unread, wherever they stand and however high the trees are.
+pub fn diff<'a, R: ReadBlobs>(blobs: &'a R, old: &Root, new: &Root) -> Diff<'a, R> {
+    Diff { old: Cursor::new(blobs, old), new: Cursor::new(blobs, new), is_done: false }
+}
+
+/// See `diff`. After an error it is at its end.
+pub struct Diff<'a, R> {
+    old: Cursor<'a, R>,
+    new: Cursor<'a, R>,
+    is_done: bool,
+}
+
+/// What is to be done at a pair of places.
+enum Next {
+    End,
+    SkipBoth,
+    DescendOld,
+    DescendNew,
+    DescendBoth,
+    Tell(Change, Ordering),
+}
+
+impl<R: ReadBlobs> Diff<'_, R> {
+    fn step(&mut self) -> Result<Option<Change>, Error<R::Error>> {
+        loop {
+            match self.look() {
+                Next::End => return Ok(None),
+                Next::SkipBoth => self.skip(Ordering::Equal),
+                Next::DescendOld => {
+                    self.old.descend()?;
+                }
+                Next::DescendNew => {
+                    self.new.descend()?;
+                }
+                Next::DescendBoth => {
+                    self.old.descend()?;
+                    self.new.descend()?;
+                }
+                Next::Tell(change, whose) => {
+                    self.skip(whose);
+                    return Ok(Some(change));
+                }
+            }
+        }
+    }
+
+    /// `Less`: the old side's place is done with; `Greater`: the new side's; `Equal`: both.
+    fn skip(&mut self, whose: Ordering) {
+        if whose.is_le() {
+            self.old.skip();
+        }
+        if whose.is_ge() {
+            self.new.skip();
+        }
+    }
+
+    fn look(&self) -> Next {
+        match (self.old.here(), self.new.here()) {
+            (Here::End, Here::End) => Next::End,
+            (Here::Subtree { child: old, .. }, Here::Subtree { child: new, .. }) => {
+                match old.level.cmp(&new.level) {
+                    Ordering::Greater => Next::DescendOld,
+                    Ordering::Less => Next::DescendNew,
+                    Ordering::Equal if old.id == new.id => Next::SkipBoth,
+                    Ordering::Equal => Next::DescendBoth,
+                }
+            }
+            (Here::Entry { leaf, row }, Here::Subtree { child, .. })
+                if leaf.key(row) >= &child.low[..] =>
+            {
+                Next::DescendNew
+            }
+            (Here::Subtree { child, .. }, Here::Entry { leaf, row })
+                if leaf.key(row) >= &child.low[..] =>
+            {
+                Next::DescendOld
+            }
+            (Here::Subtree { .. }, Here::End) => Next::DescendOld,
+            (Here::End, Here::Subtree { .. }) => Next::DescendNew,
+            (Here::Entry { leaf: old, row }, Here::Entry { leaf: new, row: new_row }) => {
+                match old.key(row).cmp(new.key(new_row)) {
+                    Ordering::Less => tell_old(old, row),
+                    Ordering::Greater => tell_new(new, new_row),
+                    Ordering::Equal if old.row(row) == new.row(new_row) => Next::SkipBoth,
+                    Ordering::Equal => {
+                        let (old_value, new_value) = (old.value(row), new.value(new_row));
+                        let key = new.key_bytes(new_row);
+                        let change = Change { key, old: Some(old_value), new: Some(new_value) };
+                        Next::Tell(change, Ordering::Equal)
+                    }
+                }
+            }
+            (Here::Entry { leaf, row }, _) => tell_old(leaf, row),
+            (_, Here::Entry { leaf, row }) => tell_new(leaf, row),
+        }
+    }
+}
+
+fn tell_old(leaf: &super::node::Leaf, row: usize) -> Next {
+    let change = Change { key: leaf.key_bytes(row), old: Some(leaf.value(row)), new: None };
+    Next::Tell(change, Ordering::Less)
+}
+
+fn tell_new(leaf: &super::node::Leaf, row: usize) -> Next {
+    let change = Change { key: leaf.key_bytes(row), old: None, new: Some(leaf.value(row)) };
+    Next::Tell(change, Ordering::Greater)
+}
+
+impl<R: ReadBlobs> Iterator for Diff<'_, R> {
+    type Item = Result<Change, Error<R::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let step = self.step().transpose();
+        self.is_done = !matches!(step, Some(Ok(_)));
+        step
+    }
+}
+
+impl<R: ReadBlobs> FusedIterator for Diff<'_, R> {}

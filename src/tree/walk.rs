@@ -1,0 +1,72 @@
+//! Every blob that a tree reaches.
+
+use super::{
+    cursor::read_node,
+    error::{Error, Fault},
+    node::{Child, Node},
+    value::{Pieces, Root},
+};
+use crate::{
+    id::{BlobId, BlobKind},
+    repo::ReadBlobs,
+};
+
+/// Calls `visit` for every blob reachable from `root`, nodes before what they hold. A node is read
+/// only if `visit` returns true for it; what it returns for a chunk is nothing to anyone. A blob
+/// that is reached on many ways is visited as often, unless `visit` stops the descent.
+pub fn walk<R: ReadBlobs>(
+    blobs: &R,
+    root: &Root,
+    visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
+) -> Result<(), Error<R::Error>> {
+    walk_tree(blobs, root, visit, Inside::Map)
+}
+
+/// A list of pieces is a tree whose values hold one piece each, so trees nest once only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Map,
+    Pieces,
+}
+
+fn walk_tree<R: ReadBlobs>(
+    blobs: &R,
+    root: &Root,
+    visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
+    inside: Inside,
+) -> Result<(), Error<R::Error>> {
+    let Root { id, level, entries, bytes } = *root;
+    let top = Child { low: bytes::Bytes::new(), id, level, entries, bytes };
+    // Levels fall on the way down, so the stack holds no more than the nodes of one way.
+    let mut ahead = vec![top];
+    while let Some(child) = ahead.pop() {
+        if !visit(BlobKind::Node, &child.id) {
+            continue;
+        }
+        match read_node(blobs, &child)? {
+            Node::Inner(inner) => {
+                ahead.extend((0..inner.len()).rev().map(|row| inner.child(row, &child.low)));
+            }
+            Node::Leaf(leaf) => {
+                for row in 0..leaf.len() {
+                    match leaf.value(row).pieces {
+                        Pieces::None => {}
+                        Pieces::List(pieces) => {
+                            for id in pieces.iter().filter_map(|piece| piece.id.as_ref()) {
+                                visit(BlobKind::Chunk, id);
+                            }
+                        }
+                        Pieces::Tree(root) if inside == Inside::Map => {
+                            walk_tree(blobs, &root, visit, Inside::Pieces)?;
+                        }
+                        Pieces::Tree(_) => {
+                            let source = Fault::Pieces { row };
+                            return Err(Error::Damaged { id: child.id, source });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
