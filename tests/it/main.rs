@@ -1,6 +1,7 @@
 //! One binary for all tests that stand outside the library.
 
 mod format_vectors;
+mod model;
 mod second_reader;
 mod sink_hostile;
 mod tidy;
