@@ -39,6 +39,8 @@ pub enum Error {
         #[source]
         source: rmp_serde::encode::Error,
     },
+    #[error("no path has the component {name:?}, or it is not absolute")]
+    NotAPath { name: String },
     #[error("the config is not the JSON that it should be")]
     Config(#[source] serde_json::Error),
 }

@@ -5,6 +5,7 @@
 //! are millions of rows, are little-endian and as tight as they go.
 
 pub mod config;
+pub mod entry;
 mod error;
 pub mod gc;
 pub mod index;
