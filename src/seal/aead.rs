@@ -42,12 +42,15 @@ pub(super) fn open(
     sealed: &[u8],
     plain: &mut Vec<u8>,
 ) -> Result<(), NotAuthentic> {
-    plain.clear();
-    let length = sealed.len().checked_sub(TAG_BYTES).ok_or(NotAuthentic)?;
-    let (ciphertext, tag) = sealed.split_at(length);
-    plain.resize(length, 0);
-    let nonce = Nonce::assume_unique_for_key(nonce);
-    let opened = key(key_bytes).open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, plain);
+    let opened = match sealed.split_last_chunk::<TAG_BYTES>() {
+        Some((ciphertext, tag)) => {
+            // Not cleared first: a buffer that is used again need not be made zero again.
+            plain.resize(ciphertext.len(), 0);
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            key(key_bytes).open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, plain)
+        }
+        None => Err(aws_lc_rs::error::Unspecified),
+    };
     opened.map_err(|_| {
         plain.clear();
         NotAuthentic

@@ -22,9 +22,9 @@ pub enum Codec {
     Raw,
     /// One zstd frame.
     Zstd,
-    /// One zstd frame with the plain bytes of `base` as prefix. A whole blob counts as generation
-    /// 0; the base of generation n is the ancestor of generation n & (n - 1), so that n's one bits
-    /// are the deltas between it and a whole blob.
+    /// One zstd frame with the plain bytes of `base` as prefix. `generation` counts the versions
+    /// since the last whole one, which has 0; writers choose bases by it, readers need it only
+    /// because it is bound into the seal.
     Delta { base: BlobId, generation: u16 },
 }
 

@@ -3,9 +3,9 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Compression, Error, FORMAT_VERSION, Keys, PackSalt,
+    Codec, Compression, Error, FORMAT_VERSION, Keys, PackSalt, Squeezer,
     aead::{self, NONCE_ZERO, TAG_BYTES},
-    squeeze, with_squeezer,
+    squeeze,
 };
 use crate::{id::RepoId, limits::CONTROL_MAX_BYTES};
 
@@ -76,15 +76,7 @@ pub fn seal_control(
         let (bytes, max_bytes) = (plain.len(), CONTROL_MAX_BYTES);
         return Err(Error::TooLarge { what: kind.what(), bytes, max_bytes });
     }
-    let frame = with_squeezer(|squeezer| {
-        let (codec, squeezed) = squeezer.squeeze(plain, Compression::Auto);
-        let tag = if codec == super::Codec::Raw { FRAME_RAW } else { FRAME_ZSTD };
-        let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + squeezed.len());
-        frame.push(tag);
-        frame.extend_from_slice(&(plain.len() as u32).to_le_bytes());
-        frame.extend_from_slice(squeezed);
-        frame
-    });
+    let frame = frame(plain);
     let mut out = Vec::with_capacity(CONTROL_HEADER_BYTES + frame.len() + TAG_BYTES);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -170,6 +162,17 @@ fn object_aad(keys: &Keys, kind: u8, name: &str) -> Vec<u8> {
     aad.push(kind);
     aad.extend_from_slice(name.as_bytes());
     aad
+}
+
+// With a squeezer of its own: an index segment would leave a thread's with 64 MiB to keep.
+fn frame(plain: &[u8]) -> Vec<u8> {
+    let mut squeezer = Squeezer::default();
+    let (codec, squeezed) = squeezer.squeeze(plain, Compression::Auto);
+    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + squeezed.len());
+    frame.push(if codec == Codec::Raw { FRAME_RAW } else { FRAME_ZSTD });
+    frame.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+    frame.extend_from_slice(squeezed);
+    frame
 }
 
 fn unframe(what: &'static str, mut frame: Vec<u8>) -> Result<Vec<u8>, Error> {

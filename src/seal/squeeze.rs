@@ -179,8 +179,8 @@ pub fn with_squeezer<T>(work: impl FnOnce(&mut Squeezer) -> T) -> T {
 /// Bytes that are no squeezed form of as many plain bytes as was said.
 pub(super) struct NotSqueezed;
 
-/// `plain` becomes exactly `raw_len` bytes. The caller has checked `raw_len` against its bound;
-/// no more than that is ever allocated or written.
+/// `plain` becomes exactly `raw_len` bytes. The caller has checked `raw_len` against its bound; no
+/// room is made for more.
 pub(super) fn expand(
     squeezed: &[u8],
     base: Option<&[u8]>,
@@ -188,10 +188,11 @@ pub(super) fn expand(
     plain: &mut Vec<u8>,
 ) -> Result<(), NotSqueezed> {
     plain.clear();
-    plain.resize(raw_len, 0);
+    // zstd writes into a vector's spare room, which need not be made zero first.
+    plain.reserve_exact(raw_len);
     let written = CONTEXT.with_borrow_mut(|context| match base {
-        None => context.decompress(&mut plain[..], squeezed),
-        Some(base) => context.decompress_using_dict(&mut plain[..], squeezed, base),
+        None => context.decompress(plain, squeezed),
+        Some(base) => context.decompress_using_dict(plain, squeezed, base),
     });
     if written == Ok(raw_len) {
         return Ok(());

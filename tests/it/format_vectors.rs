@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use bytes::Bytes;
 use icecore::{
     format::{
-        config::{Config, StoreAbilities},
+        config::{Config, Sizes, StoreAbilities},
         index::Segment,
         open_record,
         pack::{Codec, PackTable, PackWriter, open_pack_checked},
@@ -46,8 +46,10 @@ fn second_reader() -> SecondReader {
 pub fn golden(path: &str, found: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("ICECORE_REGENERATE").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        return fs::write(path, found).unwrap();
+        // At once: another test may be reading it.
+        let fresh = path.with_extension("fresh");
+        fs::write(&fresh, found).unwrap();
+        return fs::rename(fresh, path).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(kept == found, "{} is not what is made now", path.display());
@@ -110,12 +112,29 @@ pub fn slot() -> Vec<u8> {
     seal::wrap_master(PASSWORD, &slot_header(), counting(0x80), &master).unwrap()
 }
 
+/// Sizes of its own: those of `limits` may come to others.
 pub fn config() -> (Config, Bytes) {
-    let abilities = StoreAbilities { create_if_absent: true, visibility_delay_seconds: 0 };
-    let created = "2026-01-01T00:00:00Z".parse().unwrap();
-    let config = Config::new(REPO, created, "host.example", "icecore 0.1.0", abilities);
+    let sizes =
+        |kib: u32| Sizes { min_bytes: kib << 8, aim_bytes: kib << 10, max_bytes: kib << 12 };
+    let config = Config {
+        version: 1,
+        repo_id: REPO,
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        host: "host.example".into(),
+        program: "icecore 0.1.0".into(),
+        features: Vec::new(),
+        chunks: sizes(1024),
+        leaves: sizes(32),
+        inner: sizes(16),
+        abilities: StoreAbilities { create_if_absent: true, visibility_delay_seconds: 0 },
+    };
     let object = config.seal(&keys(), counting(0x90)).unwrap();
     (config, object)
+}
+
+/// The pack's table, opened by the second reader.
+pub fn pack_table(bytes: &[u8]) -> Vec<u8> {
+    second_reader().table(bytes)
 }
 
 #[test]

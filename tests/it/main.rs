@@ -1,5 +1,6 @@
 //! One binary for all tests that stand outside the library.
 
+mod format_page;
 mod format_vectors;
 mod model;
 mod second_reader;

@@ -94,16 +94,20 @@ impl SecondReader {
         open(key, [0; 12], &aad, sealed)
     }
 
+    pub fn table(&self, pack: &[u8]) -> Vec<u8> {
+        assert_eq!(&pack[..10], b"icecpack\x01\x00");
+        assert_eq!(&pack[pack.len() - 8..], b"packends");
+        let end = pack.len() - 12;
+        let start = end - u32_at(pack, end);
+        self.object_body(9, "", &pack[10..42], &pack[start..end])
+    }
+
     /// Every blob of a pack, in its order. The bases of deltas lie before them.
     pub fn pack(&self, bytes: &[u8]) -> Vec<Blob> {
-        assert_eq!(&bytes[..10], b"icecpack\x01\x00");
+        let table = self.table(bytes);
         let salt = &bytes[10..42];
-        let (body, trailer) = bytes.split_at(bytes.len() - 12);
-        assert_eq!(&trailer[4..], b"packends");
-        let (body, table) = body.split_at(body.len() - u32_at(trailer, 0));
-        let table = self.object_body(9, "", salt, table);
         let mut rows = &table[4..];
-        let mut blobs = &body[42..];
+        let mut blobs = &bytes[42..bytes.len() - 12 - 16 - table.len()];
         let mut known = HashMap::new();
         let mut opened = Vec::new();
         for _ in 0..u32_at(&table, 0) {
