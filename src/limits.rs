@@ -44,6 +44,16 @@ pub const PACK_BLOBS_MAX: usize = 1 << 19;
 /// Small sealed objects (config, sessions, snapshots, tombstones); more is refused.
 pub const CONTROL_MAX_BYTES: usize = 64 * MIB;
 
+/// Rows of the catalog are sorted in memory up to so many bytes before they are written out.
+pub const CATALOG_RUN_BYTES: usize = 32 * MIB;
+/// Plain nodes that a reader keeps.
+pub const NODE_CACHE_BYTES: usize = 32 * MIB;
+/// Ranges of a pack this near to one another are read as one, if they are expected.
+pub const READ_GAP_MAX_BYTES: u64 = 64 * KIB as u64;
+/// No read of several blobs at once is larger, and so many bytes read ahead are kept.
+pub const READ_TOGETHER_MAX_BYTES: u64 = 4 * MIB as u64;
+pub const READ_AHEAD_MAX_BYTES: usize = 32 * MIB;
+
 /// Key slots: what a reader accepts before it allocates (DESIGN.md 5).
 pub const ARGON_MEMORY_MAX_KIB: u32 = 4 << 20;
 pub const ARGON_MEMORY_MIN_KIB: u32 = 64 << 10;
