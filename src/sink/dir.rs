@@ -11,10 +11,11 @@ use rustix::{
 };
 
 use super::{
-    Error, Meta, Name, Place, Resolve, Time, Unset, Xattr,
+    Error, Meta, Name, Place, Resolve, Unset, Xattr,
     draft::{Draft, temporary},
     meta, target,
 };
+use crate::format::entry::Time;
 
 /// A directory below (or at) the target. Clones share one descriptor.
 #[derive(Debug, Clone)]
@@ -94,6 +95,11 @@ impl Dir {
     /// Made by this run: every name in it that this run did not make is absent.
     pub fn is_fresh(&self) -> bool {
         self.held.fresh
+    }
+
+    /// The very same handle.
+    pub fn is(&self, other: &Dir) -> bool {
+        Arc::ptr_eq(&self.held, &other.held)
     }
 
     pub(super) fn gives_access_lists(&self) -> bool {

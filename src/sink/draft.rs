@@ -1,13 +1,13 @@
 //! A file on its way: written under a temporary name, then put under its own, whole.
 
-use std::os::fd::OwnedFd;
+use std::{fs::File, os::fd::OwnedFd};
 
 use rustix::{
     fs::{
         AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, fallocate, fchmod, fstat, ftruncate,
         openat, renameat_with, statat, unlinkat,
     },
-    io::{Errno, pread, pwrite},
+    io::{Errno, pwrite},
 };
 
 use super::{Dir, Error, Found, FoundKind, Meta, Name, Unset, meta};
@@ -19,7 +19,7 @@ pub struct Draft {
     dir: Dir,
     name: Box<[u8]>,
     temporary: Vec<u8>,
-    fd: OwnedFd,
+    file: File,
     keep: bool,
     /// It came with content.
     old_content: bool,
@@ -49,7 +49,7 @@ impl Draft {
             other => other,
         };
         let fd = fd.map_err(|errno| Error::of("create", errno))?;
-        let mut draft = Draft::new(dir, name, temporary, fd);
+        let mut draft = Draft::new(dir, name, temporary, fd.into());
         draft.old_xattrs = dir.gives_access_lists();
         Ok(draft)
     }
@@ -59,7 +59,7 @@ impl Draft {
     pub(super) fn resumed(dir: &Dir, name: Name<'_>) -> Result<Self, Error> {
         let temporary = temporary(dir, name);
         match open_own(dir, &temporary) {
-            Ok(Some(fd)) => Ok(Draft::new(dir, name, temporary, fd).with_content()),
+            Ok(Some(fd)) => Ok(Draft::new(dir, name, temporary, fd.into()).with_content()),
             Ok(None) | Err(_) => {
                 let mut draft = Draft::fresh(dir, name)?;
                 draft.keep = true;
@@ -84,15 +84,15 @@ impl Draft {
         if (moved.st_dev, moved.st_ino) != (found.dev, found.inode) {
             return Err(Error::Changed);
         }
-        Ok(Some(Draft::new(dir, name, temporary, fd).with_content()))
+        Ok(Some(Draft::new(dir, name, temporary, fd.into()).with_content()))
     }
 
-    fn new(dir: &Dir, name: Name<'_>, temporary: Vec<u8>, fd: OwnedFd) -> Self {
+    fn new(dir: &Dir, name: Name<'_>, temporary: Vec<u8>, file: File) -> Self {
         Draft {
             dir: dir.clone(),
             name: name.bytes().into(),
             temporary,
-            fd,
+            file,
             keep: false,
             old_content: false,
             old_xattrs: false,
@@ -116,13 +116,13 @@ impl Draft {
 
     /// Makes it so long; what is new of it is a hole.
     pub fn set_len(&self, size_bytes: u64) -> Result<(), Error> {
-        ftruncate(&self.fd, size_bytes).map_err(|errno| Error::of("size", errno))
+        ftruncate(&self.file, size_bytes).map_err(|errno| Error::of("size", errno))
     }
 
     /// Any thread, any order.
     pub fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), Error> {
         while !bytes.is_empty() {
-            match pwrite(&self.fd, bytes, offset) {
+            match pwrite(&self.file, bytes, offset) {
                 Ok(0) => return Err(Error::of("write", Errno::NOSPC)),
                 Ok(written) => {
                     bytes = &bytes[written..];
@@ -135,18 +135,9 @@ impl Draft {
         Ok(())
     }
 
-    /// Fills `buffer` from `offset`; false when the file ends before.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<bool, Error> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match pread(&self.fd, &mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => return Ok(false),
-                Ok(read) => filled += read,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Error::of("read back", errno)),
-            }
-        }
-        Ok(true)
+    /// To read back what it holds.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Makes the range read as zeros and take no room, where the file system can.
@@ -155,7 +146,7 @@ impl Draft {
             return Ok(()); // `set_len` left it so
         }
         let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match fallocate(&self.fd, punch, offset, len) {
+        match fallocate(&self.file, punch, offset, len) {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.zeros(offset, len),
             Err(errno) => Err(Error::of("write", errno)),
@@ -180,8 +171,8 @@ impl Draft {
         meta: &Meta<'_>,
         replace: bool,
     ) -> Result<(Vec<Unset>, (u64, u64)), Error> {
-        let unset = meta::settle_open(&self.fd, meta, self.old_xattrs)?;
-        let stat = fstat(&self.fd).map_err(|errno| Error::of("look at", errno))?;
+        let unset = meta::settle_open(&self.file, meta, self.old_xattrs)?;
+        let stat = fstat(&self.file).map_err(|errno| Error::of("look at", errno))?;
         let name = Name::new(&self.name).expect("it was one at the start");
         self.dir.put(&self.temporary, name, replace)?;
         self.keep = true; // the temporary name is gone

@@ -1,6 +1,6 @@
 //! Owners, modes, times and extended attributes, set without ever following a link.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::{
     fs::{
@@ -12,16 +12,10 @@ use rustix::{
 };
 
 use super::{Error, Found, FoundKind, Name};
+use crate::format::entry::Time;
 
 /// An extended attribute: name and value.
 pub type Xattr = (Vec<u8>, Vec<u8>);
-
-/// Seconds since 1970 and nanoseconds within the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
-    pub seconds: i64,
-    pub nanos: u32,
-}
 
 /// What a file, directory or node is to have beside its content.
 #[derive(Debug, Clone, Copy)]
@@ -61,15 +55,15 @@ impl Unset {
 /// A file that is being written, through its own descriptor. `reused`: it may carry attributes
 /// that it should not have.
 pub(super) fn settle_open(
-    fd: &OwnedFd,
+    fd: impl AsFd,
     meta: &Meta<'_>,
     reused: bool,
 ) -> Result<Vec<Unset>, Error> {
-    let mut setting = Setting::new(fd, Path::Own, meta)?;
+    let mut setting = Setting::new(fd.as_fd(), Path::Own, meta)?;
     setting.owner();
     setting.xattrs(reused);
     setting.mode();
-    setting.note(What::Times, futimens(fd, &setting.times()));
+    setting.note(What::Times, futimens(setting.fd, &setting.times()));
     setting.done()
 }
 
@@ -81,7 +75,7 @@ pub(super) fn settle_dir(fd: &OwnedFd, meta: &Meta<'_>, reused: bool) -> Result<
         Ok(open) => (open, Path::Own),
         Err(_) => (fd, Path::Proc),
     };
-    let mut setting = Setting::new(fd, path, meta)?;
+    let mut setting = Setting::new(fd.as_fd(), path, meta)?;
     setting.owner();
     setting.xattrs(reused);
     let times = utimensat(fd, c".", &setting.times(), AtFlags::SYMLINK_NOFOLLOW);
@@ -98,7 +92,7 @@ pub(super) fn settle_node(
 ) -> Result<Vec<Unset>, Error> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(dir, name, flags, Mode::empty()).map_err(|errno| Error::of("open", errno))?;
-    let mut setting = Setting::new(&fd, Path::Proc, meta)?;
+    let mut setting = Setting::new(fd.as_fd(), Path::Proc, meta)?;
     setting.owner();
     setting.xattrs(false);
     if setting.now.kind != FoundKind::Symlink {
@@ -119,7 +113,7 @@ pub(super) fn settle_existing(
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(dir, name.bytes(), flags, Mode::empty())
         .map_err(|errno| Error::of("open", errno))?;
-    let mut setting = Setting::new(&fd, Path::Proc, meta)?;
+    let mut setting = Setting::new(fd.as_fd(), Path::Proc, meta)?;
     let now = setting.now;
     if (now.dev, now.inode, now.kind) != (found.dev, found.inode, found.kind) {
         return Err(Error::Changed);
@@ -146,7 +140,7 @@ enum Path {
 }
 
 struct Setting<'a> {
-    fd: &'a OwnedFd,
+    fd: BorrowedFd<'a>,
     path: Path,
     meta: &'a Meta<'a>,
     now: Found,
@@ -155,7 +149,7 @@ struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    fn new(fd: &'a OwnedFd, path: Path, meta: &'a Meta<'a>) -> Result<Self, Error> {
+    fn new(fd: BorrowedFd<'a>, path: Path, meta: &'a Meta<'a>) -> Result<Self, Error> {
         let now = fstat(fd).map_err(|errno| Error::of("look at", errno))?;
         let now = Found::of(&now);
         Ok(Setting { fd, path, meta, now, chowned: false, unset: Vec::new() })
@@ -289,6 +283,6 @@ fn list(path: &str) -> Result<Vec<Vec<u8>>, Errno> {
 }
 
 /// Means `fd` only while that is open.
-fn proc_path(fd: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+fn proc_path(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }

@@ -10,6 +10,6 @@ mod target;
 pub use dir::{Dir, Found, FoundKind, Node};
 pub use draft::Draft;
 pub use error::Error;
-pub use meta::{Meta, Time, Unset, What, Xattr};
+pub use meta::{Meta, Unset, What, Xattr};
 pub use place::{Name, Place};
 pub use target::{Resolve, Target, TargetOptions, Trail};

@@ -81,6 +81,14 @@ impl<R: ReadBlobs> Iter<'_, R> {
         self.range.move_start(key);
     }
 
+    /// After an error: goes on behind the node that could not be had, without its entries.
+    pub fn go_on_past_error(&mut self) {
+        if self.is_done {
+            self.cursor.skip();
+            self.is_done = false;
+        }
+    }
+
     fn step(&mut self) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
         loop {
             match self.cursor.here() {

@@ -1,3 +1,4 @@
 //! What one can ask of a repository: one file a verb.
 
 pub mod forget;
+pub mod restore;

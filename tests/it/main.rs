@@ -3,6 +3,7 @@
 mod format_page;
 mod format_vectors;
 mod model;
+mod restore;
 mod second_reader;
 mod sink_hostile;
 mod tidy;

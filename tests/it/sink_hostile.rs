@@ -2,14 +2,16 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use icecore::sink::{
-    Dir, Error, FoundKind, Meta, Name, Node, Place, Resolve, Target, TargetOptions, Time, Trail,
-    What,
+use icecore::{
+    format::entry::Time,
+    sink::{
+        Dir, Error, FoundKind, Meta, Name, Node, Place, Resolve, Target, TargetOptions, Trail, What,
+    },
 };
 
 const WAYS: [Resolve; 2] = [Resolve::Kernel, Resolve::Steps];
@@ -222,7 +224,8 @@ fn nothing_has_the_name_before_it_is_whole() {
     drop(draft);
     let draft = target.top().resume(name(b"f")).unwrap();
     let mut kept = [0; 4];
-    assert!(draft.is_reused() && draft.read_at(&mut kept, 0).unwrap());
+    assert!(draft.is_reused());
+    draft.file().read_exact_at(&mut kept, 0).unwrap();
     assert_eq!(&kept, b"half");
     draft.write_at(b" whole", 4).unwrap();
     draft.finish(&mine(target.top(), b"p"), false).unwrap();

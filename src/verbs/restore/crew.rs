@@ -1,0 +1,423 @@
+//! The workers' side of a restore: files compared, fetched and written.
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use crossbeam_channel::Receiver;
+
+use super::{
+    Ground,
+    item::Item,
+    judge::{Conflict, Verdict, judge},
+    large::{Large, Run},
+    links::Promise,
+    tally::Tally,
+};
+use crate::{
+    id::{BlobId, BlobKind},
+    limits::BLOB_MAX_BYTES,
+    progress::Progress,
+    repo::ReadBlobs,
+    sink::{self, Dir, Draft, Found, FoundKind, Name, Place},
+    tree::{self, Piece, content},
+};
+
+/// A directory that still has work in it.
+pub(super) struct Unfinished {
+    pub key: Vec<u8>,
+    /// Its own metadata, when it has any to be set.
+    pub item: Option<Item>,
+    /// Is held open until this one is settled.
+    pub _parent: Option<Hold>,
+    /// The walk, each directory and each queued file in it.
+    pub waiting: AtomicUsize,
+}
+
+/// One of those that `Unfinished::waiting` counts.
+pub(super) struct Hold(Arc<Unfinished>);
+
+impl Unfinished {
+    pub fn hold(self: &Arc<Self>) -> Hold {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Hold(self.clone())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// One entry to be restored in `dir`.
+pub(super) struct Order<'l> {
+    pub key: Vec<u8>,
+    pub dir: Dir,
+    pub item: Item,
+    pub promise: Option<Promise<'l>>,
+    /// Dropped, the directory has one thing less to wait for.
+    pub _hold: Option<Hold>,
+}
+
+impl Order<'_> {
+    /// It is there, as the file `identity`: other paths of it may be linked.
+    pub fn keep(self, identity: (u64, u64)) {
+        if let Some(promise) = self.promise {
+            promise.keep(&self.key, identity);
+        }
+    }
+
+    pub fn name(&self) -> Name<'_> {
+        Place::new(&self.key)
+            .ok()
+            .and_then(Place::split)
+            .expect("the walk checked it, and never orders the target itself")
+            .1
+    }
+}
+
+pub(super) enum Job<'l> {
+    Small(Vec<Order<'l>>),
+    Run(Arc<Large<'l>>, Run),
+}
+
+/// What the threads of one restore share.
+pub(super) struct Crew<'a, R: ReadBlobs> {
+    pub ground: &'a Ground<'a, R>,
+    pub conflict: Conflict,
+    /// Read back and compare; write nothing.
+    pub only_verify: bool,
+    pub tally: &'a Tally,
+    pub progress: &'a Progress,
+    pub stop: Stop<R::Error>,
+}
+
+/// Whether anything is left to do for a file.
+pub(super) enum Settled {
+    No,
+    /// It is as it should be: this file.
+    Is((u64, u64)),
+    /// Another one stays there.
+    Left,
+}
+
+/// Why one file was not restored.
+pub(super) enum Failure<E: std::error::Error + 'static> {
+    Target(sink::Error),
+    /// A chunk, or the list of them, can't be had.
+    Tree(tree::Error<E>),
+    /// The repository's own content is not what the entry says.
+    Content(Mismatch),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Mismatch {
+    #[error("its pieces hold {held_bytes} bytes, not {wanted_bytes}")]
+    Length { held_bytes: u64, wanted_bytes: u64 },
+    #[error("not on disk as in the snapshot")]
+    NotThere,
+    #[error("on disk it differs from the snapshot at byte {offset}")]
+    Differs { offset: u64 },
+}
+
+impl<E: std::error::Error + 'static> From<sink::Error> for Failure<E> {
+    fn from(error: sink::Error) -> Self {
+        Failure::Target(error)
+    }
+}
+
+impl<E: std::error::Error + 'static> From<Mismatch> for Failure<E> {
+    fn from(mismatch: Mismatch) -> Self {
+        Failure::Content(mismatch)
+    }
+}
+
+impl<E: std::error::Error + 'static> From<tree::Error<E>> for Failure<E> {
+    fn from(error: tree::Error<E>) -> Self {
+        Failure::Tree(error)
+    }
+}
+
+/// The first error that ends the run.
+pub(super) struct Stop<E: std::error::Error + 'static> {
+    raised: AtomicBool,
+    why: Mutex<Option<super::Error<E>>>,
+}
+
+impl<E: std::error::Error + 'static> Default for Stop<E> {
+    fn default() -> Self {
+        Stop { raised: AtomicBool::new(false), why: Mutex::new(None) }
+    }
+}
+
+impl<E: std::error::Error + 'static> Stop<E> {
+    pub fn raise(&self, error: super::Error<E>) {
+        let mut why = self.why.lock().expect("nothing panics while it holds it");
+        why.get_or_insert(error);
+        self.raised.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    /// The error, the first time it is asked for.
+    pub fn result(&self) -> Result<(), super::Error<E>> {
+        match self.why.lock().expect("nothing panics while it holds it").take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<R: ReadBlobs> Crew<'_, R> {
+    /// Works until nobody can send any more. After a stop, jobs are only dropped.
+    pub fn work(&self, jobs: &Receiver<Job<'_>>) {
+        let mut buffer = Vec::new();
+        for job in jobs {
+            if self.is_over() {
+                continue;
+            }
+            match job {
+                Job::Small(orders) => self.small(orders, &mut buffer),
+                Job::Run(large, run) => self.run(large, &run, &mut buffer),
+            }
+        }
+    }
+
+    fn small(&self, orders: Vec<Order<'_>>, buffer: &mut Vec<u8>) {
+        let pieces = orders.iter().flat_map(|order| order.item.list());
+        let ids: Vec<BlobId> = pieces.filter_map(|piece| piece.id).collect();
+        if !ids.is_empty() && !self.only_verify {
+            self.ground.reader.expect(BlobKind::Chunk, &ids);
+        }
+        for order in orders {
+            let bytes = order.item.wish.size_bytes;
+            let result = match self.only_verify {
+                true => self.verify(&order, buffer).map(|()| None),
+                false => self.restore(&order, buffer),
+            };
+            match result {
+                Ok(Some(identity)) => order.keep(identity),
+                Ok(None) => {}
+                Err(failure) => self.fail(&order.key, failure),
+            }
+            self.progress.done(1, bytes);
+        }
+    }
+
+    /// Nothing more is to be begun.
+    pub fn is_over(&self) -> bool {
+        self.stop.is_raised() || self.progress.is_cancelled()
+    }
+
+    /// An error when nothing more is to be begun.
+    pub fn go_on(&self) -> Result<(), super::Error<R::Error>> {
+        if self.is_over() { Err(super::Error::Cancelled) } else { Ok(()) }
+    }
+
+    pub fn find(&self, order: &Order<'_>) -> Result<Option<Found>, sink::Error> {
+        match order.dir.is_fresh() {
+            true => Ok(None),
+            false => order.dir.find(order.name()),
+        }
+    }
+
+    /// Some: what now has the name is as it should be, and this file.
+    fn restore(
+        &self,
+        order: &Order<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<(u64, u64)>, Failure<R::Error>> {
+        let found = self.find(order)?;
+        match self.settled(order, found.as_ref())? {
+            Settled::Is(identity) => return Ok(Some(identity)),
+            Settled::Left => return Ok(None),
+            Settled::No => {}
+        }
+        if let Some(found) = &found
+            && self.holds_it(order, found, buffer)?
+        {
+            self.settle(order, found)?;
+            return Ok(Some((found.dev, found.inode)));
+        }
+        let draft = order.dir.draft(order.name())?;
+        self.fill(&draft, &order.item)?;
+        let replace = self.conflict == Conflict::Overwrite || found.is_some();
+        let (unset, identity) = draft.finish(&order.item.meta(), replace)?;
+        self.tally.unset(self.progress, &order.key, &unset);
+        self.tally.files_restored.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(identity))
+    }
+
+    /// What can be said of a file without reading it.
+    pub fn settled(
+        &self,
+        order: &Order<'_>,
+        found: Option<&Found>,
+    ) -> Result<Settled, Failure<R::Error>> {
+        let verdict = judge(&order.item.wish, found, self.conflict, false);
+        let Some(found) = found else { return Ok(Settled::No) };
+        match verdict {
+            Verdict::Same => {
+                self.tally.files_unchanged.fetch_add(1, Ordering::Relaxed);
+            }
+            Verdict::Settle => self.settle(order, found)?,
+            Verdict::Skip => {
+                self.tally.skipped.fetch_add(1, Ordering::Relaxed);
+                return Ok(Settled::Left);
+            }
+            Verdict::Conflict => {
+                self.tally.conflict(&order.key);
+                return Ok(Settled::Left);
+            }
+            Verdict::Create | Verdict::Replace => return Ok(Settled::No),
+        }
+        Ok(Settled::Is((found.dev, found.inode)))
+    }
+
+    fn settle(&self, order: &Order<'_>, found: &Found) -> Result<(), Failure<R::Error>> {
+        let unset = order.dir.settle_file(order.name(), found, &order.item.meta())?;
+        self.tally.unset(self.progress, &order.key, &unset);
+        self.tally.files_settled.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Only the time differs, as after a copy: the content is right, and nobody else's.
+    fn holds_it(
+        &self,
+        order: &Order<'_>,
+        found: &Found,
+        buffer: &mut Vec<u8>,
+    ) -> Result<bool, Failure<R::Error>> {
+        let same_size = found.size_bytes == order.item.wish.size_bytes;
+        if found.kind != FoundKind::File || found.nlink > 1 || !same_size {
+            return Ok(false);
+        }
+        let Ok(file) = order.dir.read(order.name()) else { return Ok(false) };
+        match self.compare(&file, &order.item, buffer) {
+            Ok(()) => {
+                self.tally.bytes_reused.fetch_add(found.size_bytes, Ordering::Relaxed);
+                Ok(true)
+            }
+            Err(Failure::Content(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn fill(&self, draft: &Draft, item: &Item) -> Result<(), Failure<R::Error>> {
+        let wanted_bytes = item.wish.size_bytes;
+        let mut held_bytes = 0;
+        draft.write_at(&item.inline, 0)?;
+        held_bytes += item.inline.len() as u64;
+        let pieces = item.list();
+        if pieces.iter().any(|piece| piece.id.is_none()) {
+            draft.set_len(wanted_bytes)?;
+        }
+        for piece in pieces {
+            if let Some(id) = &piece.id {
+                let chunk = content::read_chunk(self.ground.reader, id, piece.len)?;
+                draft.write_at(&chunk, held_bytes)?;
+            }
+            held_bytes += piece.len;
+        }
+        if held_bytes != wanted_bytes {
+            return Err(Mismatch::Length { held_bytes, wanted_bytes }.into());
+        }
+        self.tally.bytes_restored.fetch_add(held_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Reads the file back. Those that stay different by the user's word are not asked about.
+    fn verify(&self, order: &Order<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure<R::Error>> {
+        let found = order.dir.find(order.name())?;
+        if judge(&order.item.wish, found.as_ref(), Conflict::Skip, false) != Verdict::Same {
+            return match self.conflict {
+                Conflict::Overwrite => Err(Mismatch::NotThere.into()),
+                _ => Ok(()),
+            };
+        }
+        let file = order.dir.read(order.name())?;
+        self.compare(&file, &order.item, buffer)?;
+        self.tally.files_verified.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the file's bytes are the entry's, by their names.
+    fn compare(
+        &self,
+        file: &File,
+        item: &Item,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Failure<R::Error>> {
+        if !item.inline.is_empty() {
+            buffer.resize(item.inline.len(), 0);
+            let same = file.read_exact_at(buffer, 0).is_ok() && *buffer == item.inline;
+            return if same { Ok(()) } else { Err(Mismatch::Differs { offset: 0 }.into()) };
+        }
+        for piece in content::pieces(self.ground.reader, &item.pieces, 0..u64::MAX) {
+            let (offset, piece) = piece?;
+            if !self.piece_is_at(file, offset, &piece, buffer) {
+                return Err(Mismatch::Differs { offset }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the piece in `buffer` when it has an id.
+    pub fn piece_is_at(
+        &self,
+        file: &File,
+        offset: u64,
+        piece: &Piece,
+        buffer: &mut Vec<u8>,
+    ) -> bool {
+        let Some(id) = &piece.id else { return zeros_at(file, offset, piece.len, buffer) };
+        if piece.len > BLOB_MAX_BYTES as u64 {
+            return false;
+        }
+        buffer.resize(piece.len as usize, 0);
+        file.read_exact_at(buffer, offset).is_ok() && (self.ground.name)(buffer) == *id
+    }
+
+    pub fn fail(&self, key: &[u8], failure: Failure<R::Error>) {
+        match failure {
+            Failure::Target(error) if error.is_final() => {
+                self.stop.raise(error.into());
+            }
+            Failure::Target(sink::Error::Appeared) if self.conflict == Conflict::Fail => {
+                self.tally.conflict(key);
+            }
+            Failure::Target(error) => self.tally.trouble(self.progress, key, &error),
+            Failure::Tree(error) if self.ground.is_damaged(&error) => {
+                self.tally.damage(self.progress, key, &error);
+            }
+            Failure::Tree(error) => self.stop.raise(error.into()),
+            Failure::Content(mismatch) if self.only_verify => {
+                self.tally.trouble(self.progress, key, &mismatch);
+            }
+            Failure::Content(mismatch) => self.tally.damage(self.progress, key, &mismatch),
+        }
+    }
+}
+
+/// A hole, or written zeros.
+fn zeros_at(file: &File, mut offset: u64, len: u64, buffer: &mut Vec<u8>) -> bool {
+    const STEP_BYTES: u64 = 1 << 20;
+    let end = offset + len;
+    while offset < end {
+        let step = STEP_BYTES.min(end - offset);
+        buffer.resize(step as usize, 0);
+        if file.read_exact_at(buffer, offset).is_err() || buffer.iter().any(|&byte| byte != 0) {
+            return false;
+        }
+        offset += step;
+    }
+    true
+}

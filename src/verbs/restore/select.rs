@@ -1,0 +1,109 @@
+//! Which entries of a snapshot are wanted: patterns as in a .gitignore.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+/// A pattern that means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("no pattern: {pattern}")]
+pub struct BadPattern {
+    pub pattern: String,
+    pub source: ignore::Error,
+}
+
+/// Patterns are matched against the path within the snapshot; one that starts with `/` only from
+/// its top, one without a slash anywhere.
+#[derive(Debug)]
+pub struct Selection {
+    include: Option<Gitignore>,
+    exclude: Option<Gitignore>,
+}
+
+/// What the patterns say of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Yes,
+    /// Not itself, but something below it may be.
+    PerhapsBelow,
+    /// Nor anything below it.
+    No,
+}
+
+impl Selection {
+    /// No includes: everything but what is excluded.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, BadPattern> {
+        Ok(Selection { include: compile(include)?, exclude: compile(exclude)? })
+    }
+
+    /// `key`: of the entry in the snapshot. `inherited`: a directory above it is included.
+    pub(super) fn judge(&self, key: &[u8], is_dir: bool, inherited: bool) -> Wanted {
+        if self.include.is_none() && self.exclude.is_none() {
+            return Wanted::Yes;
+        }
+        let path: Vec<u8> = key.iter().map(|&byte| if byte == 0 { b'/' } else { byte }).collect();
+        let path = Path::new(OsStr::from_bytes(&path));
+        let hits = |patterns: &Gitignore| patterns.matched(path, is_dir).is_ignore();
+        if self.exclude.as_ref().is_some_and(hits) {
+            return Wanted::No;
+        }
+        match &self.include {
+            Some(include) if !inherited && !hits(include) => match is_dir {
+                true => Wanted::PerhapsBelow,
+                false => Wanted::No,
+            },
+            _ => Wanted::Yes,
+        }
+    }
+}
+
+fn compile(patterns: &[String]) -> Result<Option<Gitignore>, BadPattern> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let bad = |pattern: &str, source| BadPattern { pattern: pattern.to_owned(), source };
+    let mut builder = GitignoreBuilder::new("");
+    for pattern in patterns {
+        builder.add_line(None, pattern).map_err(|source| bad(pattern, source))?;
+    }
+    let built = builder.build().map_err(|source| bad(&patterns.join(" "), source))?;
+    Ok(Some(built))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(include: &[&str], exclude: &[&str], key: &[u8], is_dir: bool) -> Wanted {
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let selection = Selection::new(&owned(include), &owned(exclude)).unwrap();
+        selection.judge(key, is_dir, false)
+    }
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_a_gitignore() {
+        assert_eq!(judged(&[], &[], b"a", false), Wanted::Yes);
+        assert_eq!(judged(&[], &["*.log"], b"srv\0a.log", false), Wanted::No);
+        assert_eq!(judged(&[], &["/srv/*.log"], b"srv\0a.log", false), Wanted::No);
+        assert_eq!(judged(&[], &["/a.log"], b"srv\0a.log", false), Wanted::Yes);
+        assert_eq!(judged(&[], &["tmp/"], b"srv\0tmp", false), Wanted::Yes);
+        assert_eq!(judged(&[], &["tmp/"], b"srv\0tmp", true), Wanted::No);
+        assert_eq!(judged(&[], &["*.log", "!b.log"], b"b.log", false), Wanted::Yes);
+        assert_eq!(judged(&[], &["caf\u{e9}"], b"caf\xe9", false), Wanted::Yes);
+    }
+
+    #[test]
+    fn an_include_wants_what_it_names_and_what_lies_below() {
+        assert_eq!(judged(&["/srv/app"], &[], b"srv", true), Wanted::PerhapsBelow);
+        assert_eq!(judged(&["/srv/app"], &[], b"srv\0app", true), Wanted::Yes);
+        assert_eq!(judged(&["/srv/app"], &[], b"srv\0x", false), Wanted::No);
+        let selection = Selection::new(&["app".into()], &["*.o".into()]).unwrap();
+        assert_eq!(selection.judge(b"app\0main.c", false, true), Wanted::Yes);
+        assert_eq!(selection.judge(b"app\0main.o", false, true), Wanted::No);
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_an_error() {
+        assert!(Selection::new(&["a[".into()], &[]).is_err());
+    }
+}
