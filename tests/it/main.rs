@@ -1,6 +1,7 @@
 //! One binary for all tests that stand outside the library.
 
 mod format_page;
+mod format_records;
 mod format_vectors;
 mod model;
 mod restore;
