@@ -71,7 +71,21 @@ pub const UNDELETE_DAYS_DEFAULT: u32 = 14;
 /// Slots and tombstones are kept this long after they lost their meaning.
 pub const TOMBSTONE_KEEP_DAYS: u32 = 30;
 
+/// The walk keeps so many names of one directory in memory; a larger one is read more than once.
+pub const WALK_NAMES_MAX: usize = 128 << 10;
+/// And so many of all directories from `/` down to where it is.
+pub const WALK_NAMES_HELD_MAX: usize = 2 * WALK_NAMES_MAX;
+/// It keeps so many directories open, beside those that somebody is using.
+pub const WALK_DIRS_OPEN_MAX: usize = 128;
+/// What one call asks a directory for.
+pub const WALK_LIST_BYTES: usize = 64 * KIB;
+/// Files of this size on are read ahead by the system.
+pub const READ_AHEAD_MIN_BYTES: usize = MIB;
+/// Extended attributes of one entry, names and values.
+pub const ATTRIBUTES_MAX_BYTES: usize = 512 * KIB;
+
 const _: () = {
+    assert!(ATTRIBUTES_MAX_BYTES < VALUE_HEAD_MAX_BYTES);
     assert!(CHUNK_MIN_BYTES < CHUNK_AIM_BYTES && CHUNK_AIM_BYTES < CHUNK_MAX_BYTES);
     assert!(CHUNK_AIM_BYTES.is_power_of_two());
     assert!(CHUNK_MAX_BYTES <= BLOB_MAX_BYTES);

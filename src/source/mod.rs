@@ -1,1 +1,7 @@
 //! Where plain bytes come from.
+
+mod error;
+pub mod files;
+pub mod stream;
+
+pub use error::{Error, Trouble};

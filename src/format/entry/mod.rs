@@ -13,6 +13,9 @@ pub use path::{
 };
 pub use wire::StatKey;
 
+/// An extended attribute: name and value.
+pub type Xattr = (Vec<u8>, Vec<u8>);
+
 /// Seconds since 1970 and nanoseconds within the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time {
@@ -128,7 +131,7 @@ pub struct Entry {
     pub nlink: u32,
     /// Names and values, ascending by name; access control lists are among them
     /// (`system.posix_acl_access`).
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Vec<Xattr>,
     /// The whole content of a small file, if the writer chose to keep it here.
     pub inline: Vec<u8>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer, de::IgnoredAny};
 use serde_bytes::Bytes;
 
-use super::{Entry, FileType, Kind, Stat, Time};
+use super::{Entry, FileType, Kind, Stat, Time, Xattr};
 use crate::{format::Error, limits::VALUE_HEAD_MAX_BYTES};
 
 const WHAT: &str = "a file entry";
@@ -161,7 +161,7 @@ fn is_empty(value: &Bytes) -> bool {
     value.is_empty()
 }
 
-struct Attributes<'a>(&'a [(Vec<u8>, Vec<u8>)]);
+struct Attributes<'a>(&'a [Xattr]);
 
 impl Attributes<'_> {
     fn is_empty(&self) -> bool {
@@ -321,7 +321,7 @@ fn name(name: &str) -> Result<Arc<str>, Error> {
 }
 
 /// Names ascend, so that none comes twice and equal entries have equal bytes.
-fn attributes(pairs: &[(&Bytes, &Bytes)]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+fn attributes(pairs: &[(&Bytes, &Bytes)]) -> Result<Vec<Xattr>, Error> {
     let ascending = pairs.windows(2).all(|pair| pair[0].0 < pair[1].0);
     let named = |(name, _): &(&Bytes, &Bytes)| !name.is_empty() && !name.contains(&0);
     if !ascending || !pairs.iter().all(named) {
