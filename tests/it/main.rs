@@ -4,6 +4,7 @@ mod format_page;
 mod format_records;
 mod format_vectors;
 mod model;
+mod mount;
 mod restore;
 mod second_reader;
 mod sink_hostile;

@@ -1,7 +1,7 @@
 //! Restore: what is in a tree comes to stand in a directory, whatever was there before.
 
 mod hostile;
-mod scene;
+pub mod scene;
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use scene::{Scene, Source, content};
 const T: Time = Time { seconds: 1_700_000_000, nanos: 123_456_789 };
 
 /// One of each.
-fn one_of_each() -> Source {
+pub fn one_of_each() -> Source {
     let mut source = Source::default();
     source.dir("srv", 0o750);
     source.dir("srv/app", 0o700);

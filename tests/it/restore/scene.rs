@@ -60,11 +60,11 @@ impl Source {
     }
 
     pub fn raw_entry(&mut self, key: &[u8], kind: Kind) -> &mut Self {
-        let size = match &kind {
-            Kind::Symlink { target } => target.len() as u64,
-            _ => 0,
+        let (size, mode) = match &kind {
+            Kind::Symlink { target } => (target.len() as u64, 0o777),
+            _ => (0, 0o644),
         };
-        self.add(key, Entry { kind, size, ..usual(0o644) }, Content::None)
+        self.add(key, Entry { kind, size, ..usual(mode) }, Content::None)
     }
 
     pub fn entry(&mut self, path: &str, kind: Kind) -> &mut Self {
@@ -173,6 +173,15 @@ impl Reader {
     /// So many chunks, and then the store is gone.
     pub fn fail_after(&self, chunks: u64) {
         self.chunks_left.store(chunks, Ordering::SeqCst);
+    }
+
+    /// Of the same blobs, with the same losses.
+    pub fn another(&self) -> Self {
+        Reader {
+            blobs: self.blobs.clone(),
+            chunks_left: AtomicU64::new(u64::MAX),
+            lost: Mutex::new(self.lost.lock().unwrap().clone()),
+        }
     }
 
     pub fn lose(&self, id: BlobId) {
