@@ -9,15 +9,20 @@ pub mod contract;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
+pub mod limit;
 pub mod local;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod name;
+mod pace;
+mod probe;
 #[cfg(any(test, feature = "testing"))]
 pub mod recorded;
+pub mod retry;
 
 pub use error::{Error, ErrorKind};
 pub use name::Name;
+pub use probe::probe;
 
 /// Whether a `put_new` made the object or found one of that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
