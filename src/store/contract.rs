@@ -1,5 +1,7 @@
 //! What every store must do, as one suite that each store's and each wrapper's test calls.
 
+#![allow(clippy::unwrap_used, reason = "a suite of assertions speaks by panicking")]
+
 use std::{
     ops::Range,
     sync::{

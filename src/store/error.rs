@@ -19,6 +19,14 @@ pub enum ErrorKind {
     Misbehaved { what: &'static str },
     #[error("input or output failed")]
     Io,
+    #[error("not the name of a repository: {why}")]
+    BadLocation { why: &'static str },
+    #[error("no credentials (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)")]
+    NoCredentials,
+    #[error("no store has an option of this name")]
+    UnknownOption,
+    #[error("not a good value: {why}")]
+    BadOption { why: &'static str },
 }
 
 /// A store's failure: what kind, during which verb, on which object, and why.

@@ -11,9 +11,11 @@ mod error;
 pub mod faulty;
 pub mod limit;
 pub mod local;
+pub mod location;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod name;
+pub mod object;
 mod pace;
 mod probe;
 #[cfg(any(test, feature = "testing"))]

@@ -6,6 +6,7 @@ mod format_vectors;
 mod model;
 mod mount;
 mod restore;
+mod s3;
 mod second_reader;
 mod sink_hostile;
 mod tidy;

@@ -1,7 +1,10 @@
 //! A real S3 server for the tests: the file-system server of the `s3s` project, started with one
 //! of three answers to `If-None-Match: *`, so that all kinds of stores out there can be met.
 //!
-//!     icecore-s3-server <atomic|racy|ignorant> <port> <directory>
+//!     icecore-s3-server <atomic|racy|ignorant> <port> <directory> [until-eof]
+//!
+//! `until-eof`: it ends when its standard input does, so it never outlives the test that holds
+//! the other end.
 //!
 //! `atomic`: of two concurrent creations one fails, as on Amazon's S3. s3s-fs alone looks first
 //! and writes later, so here the PUTs of one key wait for one another.
@@ -60,9 +63,15 @@ fn shard(path: &str, shards: usize) -> usize {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [mode, port, directory] = args.as_slice() else {
-        return Err("usage: icecore-s3-server <atomic|racy|ignorant> <port> <directory>".into());
+    let [mode, port, directory, rest @ ..] = args.as_slice() else {
+        return Err("usage: <atomic|racy|ignorant> <port> <directory> [until-eof]".into());
     };
+    if rest.first().is_some_and(|word| word == "until-eof") {
+        std::thread::spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            std::process::exit(0);
+        });
+    }
     let atomic = match mode.as_str() {
         "atomic" => true,
         "racy" | "ignorant" => false,
@@ -86,7 +95,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let waits = atomic && request.method() == Method::PUT;
                 let lock = &locks[shard(request.uri().path(), locks.len())];
                 let _held = if waits { Some(lock.lock().await) } else { None };
-                service.call(request).await
+                Service::call(&service, request).await
             }
         });
         tokio::spawn(async move {
