@@ -64,6 +64,10 @@ pub const SLOT_HEADER_MAX_BYTES: usize = 4 * KIB;
 /// A backup's packs become findable for a resumed run at least this often.
 pub const INDEX_FLUSH_PACKS: usize = 256;
 pub const INDEX_FLUSH_SECONDS: u64 = 300;
+/// And also when so many blobs are waiting for it: they are held in memory until then.
+pub const INDEX_FLUSH_ROWS: usize = 250_000;
+/// A pack of many small blobs is closed when it holds so many.
+pub const PACK_BLOBS_AIM: usize = 1 << 16;
 pub const HEARTBEAT_SECONDS: u64 = 300;
 /// A session that shows no progress for this long may be fenced.
 pub const LEASE_SECONDS: u64 = 6 * 3600;

@@ -8,5 +8,6 @@ mod mount;
 mod restore;
 mod s3;
 mod second_reader;
+mod sessions;
 mod sink_hostile;
 mod tidy;

@@ -24,7 +24,7 @@ use hashbrown::{HashMap, HashSet};
 use roaring::RoaringBitmap;
 
 pub use entry::{PackInfo, PackNumber};
-pub use update::Update;
+pub use update::{SegmentError, Update};
 
 use crate::{
     id::{BlobId, BlobKind, PackId, SegmentId},
@@ -155,6 +155,11 @@ impl Catalog {
     pub fn is_live(&self, pack: &PackId) -> bool {
         let state = self.state();
         state.numbers.get(pack).is_some_and(|number| state.live.contains(*number))
+    }
+
+    /// The numbers of all packs that the index names now.
+    pub fn live_numbers(&self) -> RoaringBitmap {
+        self.state().live.clone()
     }
 
     /// All packs that the index names now.

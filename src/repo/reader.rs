@@ -1,0 +1,204 @@
+//! Reading blobs: locate, get, open, check.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Error, ReadBlobs, Repository,
+    ahead::Ahead,
+    catalog::{Located, PackInfo},
+    layout,
+};
+use crate::{
+    id::{BlobId, BlobKind},
+    limits::DELTA_HOPS_MAX,
+    seal::{self, Codec, Row},
+    store,
+};
+
+/// How the base of a delta is read, when so many deltas lead to it already.
+pub(super) type Bases<'a> = &'a dyn Fn(BlobKind, &BlobId, u8) -> Result<Bytes, Error>;
+
+/// Reads blobs of a repository. Clones share what is read ahead.
+#[derive(Clone)]
+pub struct Reader {
+    repo: Repository,
+    ahead: Arc<Ahead>,
+    /// The index has been loaded again once, as a pack was not found.
+    reloaded: Arc<AtomicBool>,
+}
+
+impl Reader {
+    pub(super) fn new(repo: Repository) -> Self {
+        Reader { repo, ahead: Arc::default(), reloaded: Arc::default() }
+    }
+
+    pub fn repo(&self) -> &Repository {
+        &self.repo
+    }
+
+    /// `hops` deltas lead to this blob already.
+    pub(super) fn read_after(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        hops: u8,
+        bases: Bases,
+    ) -> Result<Bytes, Error> {
+        if let Some(plain) = self.repo.inner.nodes.get(id) {
+            return Ok(plain);
+        }
+        if let Some(plain) = self.read_ahead(kind, id, hops, bases) {
+            return Ok(self.keep(kind, id, plain));
+        }
+        let copies = self.copies(kind, id);
+        let failed = match self.read_any(id, &copies, hops, bases) {
+            Ok(plain) => return Ok(self.keep(kind, id, plain)),
+            Err(error @ Error::Store(_)) => return Err(error),
+            Err(error) => error,
+        };
+        // Somebody may have repacked since the index was read.
+        if !self.reloaded.swap(true, Relaxed) {
+            self.repo.refresh()?;
+        }
+        let others = self.copies(kind, id).into_iter().filter(|copy| !copies.contains(copy));
+        let others: Vec<Located> = others.collect();
+        if others.is_empty() {
+            return Err(failed);
+        }
+        Ok(self.keep(kind, id, self.read_any(id, &others, hops, bases)?))
+    }
+
+    fn copies(&self, kind: BlobKind, id: &BlobId) -> Vec<Located> {
+        let mut copies = self.repo.catalog().copies(id);
+        copies.retain(|copy| copy.row.kind == kind);
+        copies
+    }
+
+    /// The first copy that opens. When none does, the error is that of a damaged copy, if there is
+    /// one; a pack that is gone has no copy.
+    fn read_any(
+        &self,
+        id: &BlobId,
+        copies: &[Located],
+        hops: u8,
+        bases: Bases,
+    ) -> Result<Bytes, Error> {
+        let mut failed = Error::BlobMissing { id: *id };
+        for copy in copies {
+            let sealed = self.sealed(&copy.pack, &copy.row);
+            let opened =
+                sealed.and_then(|sealed| self.open(&copy.pack, &copy.row, &sealed, hops, bases));
+            match opened {
+                Ok(plain) => return Ok(plain),
+                Err(Error::Store(error)) if error.is_not_found() => {}
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// One copy of a blob, wherever the others lie.
+    pub fn read_copy(&self, copy: &Located) -> Result<Bytes, Error> {
+        let sealed = self.sealed(&copy.pack, &copy.row)?;
+        self.open(&copy.pack, &copy.row, &sealed, 0, &|kind, id, hops| self.follow(kind, id, hops))
+    }
+
+    fn follow(&self, kind: BlobKind, id: &BlobId, hops: u8) -> Result<Bytes, Error> {
+        self.read_after(kind, id, hops, &|kind, id, hops| self.follow(kind, id, hops))
+    }
+
+    /// A blob as it lies in its pack.
+    pub fn sealed(&self, pack: &PackInfo, row: &Row) -> Result<Bytes, Error> {
+        let start = u64::from(row.offset);
+        let range = start..start + u64::from(row.stored_len);
+        let sealed = self.repo.store().get(&layout::pack(&pack.id), range);
+        sealed.map_err(|error| match error.kind {
+            store::ErrorKind::ShortObject => {
+                let what = "a blob";
+                let source = seal::Error::Truncated { what, bytes: 0 };
+                Error::BlobDamaged { id: row.id, pack: pack.id, source }
+            }
+            _ => Error::Store(error),
+        })
+    }
+
+    /// `hops` deltas lead to this blob already.
+    pub(super) fn open(
+        &self,
+        pack: &PackInfo,
+        row: &Row,
+        sealed: &[u8],
+        hops: u8,
+        bases: Bases,
+    ) -> Result<Bytes, Error> {
+        let base = match row.codec {
+            Codec::Delta { .. } if hops >= DELTA_HOPS_MAX => {
+                return Err(Error::TooManyHops { id: row.id });
+            }
+            Codec::Delta { base, .. } => Some(bases(row.kind, &base, hops + 1)?),
+            _ => None,
+        };
+        seal::open_blob(self.repo.keys(), &pack.salt, row, sealed, base.as_deref())
+            .map_err(|source| Error::BlobDamaged { id: row.id, pack: pack.id, source })
+    }
+
+    /// The blob, when it was expected and the read that was to serve it does.
+    fn read_ahead(&self, kind: BlobKind, id: &BlobId, hops: u8, bases: Bases) -> Option<Bytes> {
+        let (together, row) = self.ahead.take(id)?;
+        if row.kind != kind {
+            return None;
+        }
+        let bytes = {
+            let mut bytes = together.bytes.lock().ok()?;
+            let name = layout::pack(&together.pack);
+            let get = || self.repo.store().get(&name, together.range.clone()).ok();
+            bytes.get_or_insert_with(get).clone()?
+        };
+        let start = (u64::from(row.offset) - together.range.start) as usize;
+        let sealed = bytes.slice(start..start + row.stored_len as usize);
+        let pack = PackInfo { id: together.pack, salt: together.salt, size_bytes: 0 };
+        // Whatever is wrong is met again, and told, on the straight way.
+        self.open(&pack, &row, &sealed, hops, bases).ok()
+    }
+
+    fn keep(&self, kind: BlobKind, id: &BlobId, plain: Bytes) -> Bytes {
+        if kind == BlobKind::Node {
+            self.repo.inner.nodes.put(*id, plain.clone());
+        }
+        plain
+    }
+}
+
+impl ReadBlobs for Reader {
+    type Error = Error;
+
+    fn read(&self, kind: BlobKind, id: &BlobId) -> Result<Bytes, Error> {
+        self.follow(kind, id, 0)
+    }
+
+    /// Blobs that lie near one another are read together when the first of them is read; the
+    /// bases of deltas are expected with them.
+    fn expect(&self, kind: BlobKind, ids: &[BlobId]) {
+        let mut wanted: Vec<(BlobId, u8)> = ids.iter().map(|id| (*id, 0)).collect();
+        let mut copies = Vec::with_capacity(wanted.len());
+        let mut seen = hashbrown::HashSet::new();
+        while let Some((id, hops)) = wanted.pop() {
+            if !seen.insert(id) || self.repo.inner.nodes.get(&id).is_some() || self.ahead.has(&id) {
+                continue;
+            }
+            let Some(copy) = self.copies(kind, &id).into_iter().next() else { continue };
+            if let Codec::Delta { base, .. } = copy.row.codec
+                && hops < DELTA_HOPS_MAX
+            {
+                wanted.push((base, hops + 1));
+            }
+            copies.push(copy);
+        }
+        self.ahead.plan(copies);
+    }
+}
