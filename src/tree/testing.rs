@@ -1,6 +1,7 @@
 //! Blobs in memory, stored as a repository stores them, with every read and write counted.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     sync::{
         Mutex, MutexGuard,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
+use zstd::zstd_safe::DCtx;
 
 use crate::{
     id::{BlobId, BlobKind},
@@ -17,16 +18,15 @@ use crate::{
         Like, ReadBlobs, WriteBlobs, Written,
         delta::{Step, choose_base, is_worth_it},
     },
+    seal::{Compression, with_squeezer},
 };
 
-/// What a blob takes beside its squeezed bytes, in its pack and in the index.
-#[derive(Debug, Clone, Copy)]
-pub struct RowCost {
-    /// The seal, the row in the pack's table and the one in the index.
-    pub whole_bytes: u64,
-    /// The same for a delta, whose rows name its base.
-    pub delta_bytes: u64,
-}
+const LEVEL: Compression = Compression::Auto;
+
+/// What a blob takes beside its squeezed bytes: the seal's tag, a row in its pack's table, and the
+/// same row in the index. A delta's rows name its base.
+const WHOLE_ROW_BYTES: u64 = 16 + 2 * 41;
+const DELTA_ROW_BYTES: u64 = 16 + 2 * 75;
 
 /// What was done since the counters were last taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,11 +52,10 @@ impl Counts {
 }
 
 /// A store of blobs for tests and benches, with real zstd, real deltas and no seal.
+#[derive(Default)]
 pub struct RecordingBlobs {
     blobs: Mutex<HashMap<BlobId, Stored>>,
     counts: Mutex<Counts>,
-    costs: RowCost,
-    level: i32,
     hops_seen: AtomicU64,
 }
 
@@ -76,23 +75,7 @@ pub struct Missing {
     pub id: BlobId,
 }
 
-impl Default for RecordingBlobs {
-    fn default() -> Self {
-        RecordingBlobs::new(RowCost { whole_bytes: 106, delta_bytes: 174 }, 3)
-    }
-}
-
 impl RecordingBlobs {
-    pub fn new(costs: RowCost, level: i32) -> Self {
-        RecordingBlobs {
-            blobs: Mutex::default(),
-            counts: Mutex::default(),
-            costs,
-            level,
-            hops_seen: AtomicU64::new(0),
-        }
-    }
-
     /// What happened since this was last called.
     pub fn take_counts(&self) -> Counts {
         std::mem::take(&mut *self.counts.lock().expect("no panic while counting"))
@@ -117,7 +100,7 @@ impl RecordingBlobs {
 
     /// Puts other bytes under an id: a repository that lies.
     pub fn plant(&self, kind: BlobKind, id: BlobId, plain: &[u8]) {
-        let squeezed = squeeze(plain, None, self.level);
+        let squeezed = squeeze(plain);
         let stored = Stored { kind, squeezed, plain_bytes: plain.len(), base: None, generation: 0 };
         self.stored().insert(id, stored);
     }
@@ -161,16 +144,17 @@ impl RecordingBlobs {
             if let Some(base) = choose_base(&steps, like.max_hops) {
                 let from = chain.iter().position(|(id, _)| *id == base.id).expect("of the chain");
                 let base_plain = self.unsqueeze(&chain[from..]);
-                let squeezed = squeeze(plain, Some(&base_plain), self.level);
                 let whole = &chain.last().expect("it has the base").1;
-                if is_worth_it(squeezed.len(), whole.squeezed.len()) {
+                if let Some(squeezed) = squeeze_delta(plain, &base_plain)
+                    && is_worth_it(squeezed.len(), whole.squeezed.len())
+                {
                     let base_id = Some(base.id);
                     let generation = base.generation;
                     return Stored { kind, squeezed, plain_bytes, base: base_id, generation };
                 }
             }
         }
-        let squeezed = squeeze(plain, None, self.level);
+        let squeezed = squeeze(plain);
         Stored { kind, squeezed, plain_bytes, base: None, generation: 0 }
     }
 }
@@ -207,7 +191,7 @@ impl WriteBlobs for RecordingBlobs {
         let stored = self.store(kind, plain, like);
         let squeezed_bytes = stored.squeezed.len() as u64;
         let is_delta = stored.base.is_some();
-        let row_bytes = if is_delta { self.costs.delta_bytes } else { self.costs.whole_bytes };
+        let row_bytes = if is_delta { DELTA_ROW_BYTES } else { WHOLE_ROW_BYTES };
         self.stored().insert(id, stored);
         self.count(|counts| {
             match kind {
@@ -224,38 +208,30 @@ impl WriteBlobs for RecordingBlobs {
     }
 }
 
+fn squeeze(plain: &[u8]) -> Bytes {
+    with_squeezer(|squeezer| Bytes::copy_from_slice(squeezer.squeeze(plain, LEVEL).1))
+}
+
+/// `None`: too much differs.
+fn squeeze_delta(plain: &[u8], base: &[u8]) -> Option<Bytes> {
+    with_squeezer(|squeezer| squeezer.squeeze_delta(plain, base, LEVEL).map(Bytes::copy_from_slice))
+}
+
 thread_local! {
-    static CONTEXTS: std::cell::RefCell<(CCtx<'static>, DCtx<'static>)> =
-        std::cell::RefCell::new((CCtx::create(), DCtx::create()));
+    static CONTEXT: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
 
-fn squeeze(plain: &[u8], prefix: Option<&[u8]>, level: i32) -> Bytes {
-    let mut out = Vec::with_capacity(compress_bound(plain.len()));
-    match prefix {
-        None => CONTEXTS.with_borrow_mut(|(context, _)| {
-            context.compress(&mut out, plain, level).expect("the buffer is large enough");
-        }),
-        Some(prefix) => {
-            let mut context = CCtx::create();
-            context.set_parameter(CParameter::CompressionLevel(level)).expect("a valid level");
-            context.ref_prefix(prefix).expect("a fresh context");
-            context.compress2(&mut out, plain).expect("the buffer is large enough");
-        }
+fn unsqueeze(squeezed: &Bytes, base: Option<&[u8]>, plain_bytes: usize) -> Bytes {
+    if squeezed.len() == plain_bytes {
+        return squeezed.clone();
     }
-    out.into()
-}
-
-fn unsqueeze(squeezed: &[u8], prefix: Option<&[u8]>, plain_bytes: usize) -> Bytes {
     let mut out = Vec::with_capacity(plain_bytes);
-    match prefix {
-        None => CONTEXTS.with_borrow_mut(|(_, context)| {
-            context.decompress(&mut out, squeezed).expect("it was squeezed here");
-        }),
-        Some(prefix) => {
-            let mut context = DCtx::create();
-            context.ref_prefix(prefix).expect("a fresh context");
-            context.decompress(&mut out, squeezed).expect("it was squeezed here");
+    CONTEXT.with_borrow_mut(|context| {
+        match base {
+            None => context.decompress(&mut out, squeezed),
+            Some(base) => context.decompress_using_dict(&mut out, squeezed, base),
         }
-    }
+        .expect("it was squeezed here")
+    });
     out.into()
 }
