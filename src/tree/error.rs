@@ -2,8 +2,8 @@
 
 use crate::id::{BlobId, BlobKind};
 
-/// `E` is the repository's error. `Order`, `Key`, `Head`, `List` and `Piece` are the caller's: nothing was
-/// stored that should not be.
+/// `E` is the repository's error. `Order`, `Key`, `Head`, `List` and `Piece` are the caller's, and
+/// nothing was stored that should not be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E: std::error::Error + 'static> {
     #[error("{kind:?} {id} could not be read")]

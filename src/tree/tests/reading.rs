@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     chunk::{Cutter, Sizes},
     id::BlobKind,
+    repo::WriteBlobs,
     tree::{Change, Totals, content, diff, get, totals, walk},
 };
 
@@ -79,7 +80,8 @@ proptest! {
                 None => new.remove(&n),
             };
         }
-        let roots = [&old_map, &map(&new), &map(&other)].map(|map| (build(&blobs, map), map.clone()));
+        let maps = [old_map, map(&new), map(&other)];
+        let roots = maps.map(|map| (build(&blobs, &map), map));
         for (a, a_map) in &roots {
             for (b, b_map) in &roots {
                 let found: Vec<_> = diff(&blobs, a, b).map(|change| change.unwrap()).collect();
@@ -181,4 +183,47 @@ fn a_walk_meets_every_blob() {
     })
     .unwrap();
     assert_eq!(seen, 1);
+}
+
+#[test]
+fn a_range_of_long_content_reads_few_blobs() {
+    let blobs = RecordingBlobs::default();
+    let mut builder = content::PiecesBuilder::new(&blobs, splitter());
+    for n in 0..10_000u64 {
+        let chunk = [&n.to_le_bytes()[..], &[7; 92]].concat();
+        let id = blobs.write(BlobKind::Chunk, &chunk, None).unwrap().id;
+        builder.push(Piece { id: Some(id), len: 100 }).unwrap();
+    }
+    let Pieces::Tree(root) = builder.finish().unwrap() else { panic!("too long for a list") };
+    blobs.take_counts();
+    let mut found = Vec::new();
+    let take = &mut |bytes: &[u8]| found.extend_from_slice(bytes);
+    content::read_range(&blobs, &Pieces::Tree(root), 543_250..543_420, take).unwrap();
+    assert_eq!((found.len(), found[50], found[51]), (170, 0x39, 0x15));
+    let counts = blobs.take_counts();
+    assert_eq!(counts.chunks_read, 3);
+    assert!(counts.nodes_read <= 3 * (u64::from(root.level) + 1), "{counts:?}");
+}
+
+#[test]
+fn content_that_lies_about_itself_is_refused() {
+    let blobs = RecordingBlobs::default();
+    let id = blobs.write(BlobKind::Chunk, b"four", None).unwrap().id;
+    let take = &mut |_: &[u8]| ();
+    let long = Pieces::List(vec![Piece { id: Some(id), len: 5 }]);
+    let read = content::read_range(&blobs, &long, 0..9, take);
+    assert!(matches!(
+        read,
+        Err(crate::tree::Error::ChunkLength { wanted_bytes: 5, found_bytes: 4, .. })
+    ));
+    // Pieces that do not lie side by side.
+    let piece =
+        |len| Value { head: Bytes::new(), pieces: Pieces::List(vec![Piece { id: Some(id), len }]) };
+    let offset = |offset: u64| offset.to_be_bytes().to_vec();
+    let gap = build(&blobs, &Map::from([(offset(0), piece(4)), (offset(5), piece(4))]));
+    let read = content::read_range(&blobs, &Pieces::Tree(gap), 0..9, take);
+    assert!(matches!(read, Err(crate::tree::Error::Damaged { .. })));
+    let map = build(&blobs, &numbered(3));
+    let read = content::read_range(&blobs, &Pieces::Tree(map), 0..9, take);
+    assert!(matches!(read, Err(crate::tree::Error::Damaged { .. })));
 }
