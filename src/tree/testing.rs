@@ -42,6 +42,8 @@ pub struct Counts {
     pub deltas_written: u64,
     pub plain_bytes_written: u64,
     pub squeezed_bytes_written: u64,
+    /// Of these, those of inner nodes.
+    pub inner_bytes_written: u64,
     pub row_bytes_written: u64,
 }
 
@@ -202,6 +204,9 @@ impl WriteBlobs for RecordingBlobs {
             counts.plain_bytes_written += plain.len() as u64;
             counts.squeezed_bytes_written += squeezed_bytes;
             counts.row_bytes_written += row_bytes;
+            // A node's second byte is its level.
+            let is_inner = kind == BlobKind::Node && plain.get(1).is_some_and(|&level| level > 0);
+            counts.inner_bytes_written += if is_inner { squeezed_bytes } else { 0 };
         });
         let stored_bytes = (squeezed_bytes + row_bytes) as u32;
         Ok(Written { id, new: true, stored_bytes })
