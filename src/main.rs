@@ -1,3 +1,10 @@
 //! The binary: reads the command line, runs a verb, ends with its exit code.
 
-fn main() {}
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main().into()
+}

@@ -1,5 +1,13 @@
 //! What one can ask of a repository: one file a verb.
 
+pub mod cat;
+pub mod diff;
+pub mod entries;
+mod error;
+pub mod find;
 pub mod forget;
 pub mod mount;
 pub mod restore;
+pub mod select;
+
+pub use error::Error;

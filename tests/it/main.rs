@@ -5,6 +5,7 @@ mod format_records;
 mod format_vectors;
 mod model;
 mod mount;
+mod reading;
 mod restore;
 mod s3;
 mod second_reader;

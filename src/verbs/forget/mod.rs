@@ -2,3 +2,85 @@
 
 pub mod policy;
 pub mod within;
+
+use jiff::tz::TimeZone;
+
+use self::policy::{Candidate, Policy, Reason, decide};
+use super::select::{self, Filter, Group, GroupBy, Name, NotOne};
+use crate::repo::Kept;
+
+/// Which snapshots to forget.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// These, whatever the policy says; none: those that the policy does not keep.
+    pub names: Vec<Name>,
+    pub policy: Policy,
+    pub group_by: GroupBy,
+    /// Only these come before the policy.
+    pub filter: Filter,
+    /// Where days and months begin.
+    pub zone: TimeZone,
+}
+
+/// A group of snapshots, and what becomes of each.
+#[derive(Debug, Clone)]
+pub struct GroupPlan {
+    pub group: Group,
+    /// Oldest first, each with the reasons why it stays.
+    pub keep: Vec<(Kept, Vec<Reason>)>,
+    pub remove: Vec<Kept>,
+}
+
+/// Why nothing is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("no snapshot is named and the policy is empty: that would forget everything")]
+    EmptyPolicy,
+    #[error("snapshots are named and a policy is given: one or the other")]
+    NamesAndPolicy,
+    #[error("the policy keeps none of the {count} snapshots of {group}")]
+    KeepsNone { group: Group, count: usize },
+    #[error(transparent)]
+    NotOne(#[from] NotOne),
+}
+
+/// Whether the options make sense, whatever snapshots there are.
+pub fn check(options: &Options) -> Result<(), Refused> {
+    match (options.names.is_empty(), options.policy.is_empty()) {
+        (true, true) => Err(Refused::EmptyPolicy),
+        (false, false) => Err(Refused::NamesAndPolicy),
+        _ => Ok(()),
+    }
+}
+
+/// What `carry_out` would forget. `all`: the repository's snapshots, sorted by time.
+pub fn plan(all: &[Kept], options: &Options) -> Result<Vec<GroupPlan>, Refused> {
+    check(options)?;
+    let chosen = select::several(all, &options.names, &options.filter)?;
+    let groups = select::grouped(&chosen, options.group_by);
+    groups.into_iter().map(|(group, members)| plan_group(group, &members, options)).collect()
+}
+
+fn plan_group(group: Group, members: &[&Kept], options: &Options) -> Result<GroupPlan, Refused> {
+    let mut plan = GroupPlan { group, keep: Vec::new(), remove: Vec::new() };
+    if !options.names.is_empty() {
+        plan.remove = members.iter().map(|kept| (*kept).clone()).collect();
+        return Ok(plan);
+    }
+    let candidates: Vec<Candidate> = members
+        .iter()
+        .map(|kept| Candidate { time: kept.snapshot.time, tags: &kept.snapshot.tags })
+        .collect();
+    let decisions = decide(&options.policy, &candidates, &options.zone);
+    for (kept, reasons) in members.iter().zip(decisions) {
+        if reasons.is_empty() {
+            plan.remove.push((*kept).clone());
+        } else {
+            plan.keep.push(((*kept).clone(), reasons));
+        }
+    }
+    if plan.keep.is_empty() {
+        return Err(Refused::KeepsNone { group: plan.group, count: members.len() });
+    }
+    Ok(plan)
+}

@@ -1,0 +1,42 @@
+# What one can ask of this source tree. `make demo` and `make test` need Rust, and install the rest.
+
+CARGO ?= cargo
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: demo build test test-needs docs lint deny bench bench-compare ci
+
+demo: ## Back up a real directory twice, restore it, compare byte for byte
+	scripts/demo
+
+build: ## The release binary: target/release/icecore
+	$(CARGO) build --release --locked
+
+test: test-needs ## All tests
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --locked --no-fail-fast
+else
+	$(CARGO) test --locked --no-fail-fast --lib --bins --tests
+endif
+	$(CARGO) test --locked --doc
+
+test-needs: ## What tests need beside Rust: an S3 server, and packages
+	scripts/test-needs
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+docs: ## The library's documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+deny: ## Licences, sources and doubled crates of the dependencies
+	scripts/deny
+
+bench: ## The stations, one by one
+	$(CARGO) bench --locked
+
+bench-compare: ## Whole processes against restic and rustic
+	scripts/bench-compare
+
+ci: ## What must hold before anything is merged
+	.ci/run

@@ -1,0 +1,120 @@
+//! The command line as clap reads it: what holds for every verb, and the list of verbs.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::{cat, completions, diff, find, init, key, ls, man, mount, restore, snapshots};
+
+/// Deduplicated, encrypted snapshots of files, on a local disk or in a bucket.
+#[derive(Debug, Parser)]
+#[command(
+    name = "icecore",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    max_term_width = 100,
+    after_help = "\
+Begin here:
+  export ICECORE_REPOSITORY=/srv/backup ICECORE_PASSWORD_FILE=~/.icecore-password
+  icecore init
+  icecore backup ~/documents
+  icecore snapshots
+  icecore restore latest --target /tmp/back
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 done with troubles, 10 no repository,
+12 wrong password, 13 repository damaged, 14 rollback suspected, 21 conflicts left by a restore,
+130 interrupted."
+)]
+pub struct CommandLine {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What holds for every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Repository and output")]
+pub struct Global {
+    /// Where the repository is: `/srv/backup`, `s3:https://host:port/bucket/prefix` or
+    /// `s3:bucket/prefix` [env: ICECORE_REPOSITORY]
+    #[arg(short, long, global = true, value_name = "REPO")]
+    pub repo: Option<String>,
+
+    /// Read where the repository is from this file [env: ICECORE_REPOSITORY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub repository_file: Option<PathBuf>,
+
+    /// Read the password from this file's first line [env: ICECORE_PASSWORD_FILE]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Run this command, without a shell, and take its output for the password
+    /// [env: ICECORE_PASSWORD_COMMAND]
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub password_command: Option<String>,
+
+    /// Say nothing but errors and the data that was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Name each new or changed item; twice: each item
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Write JSON to standard output: one document for lists, one a line for long runs
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Keep the cache of indexes in this directory
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ICECORE_CACHE_DIR",
+        hide_env_values = true
+    )]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Use a cache that is gone when the command ends
+    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    pub no_cache: bool,
+
+    /// Send at most so many KiB a second to the store
+    #[arg(long, global = true, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit_upload: Option<u32>,
+
+    /// Read at most so many KiB a second from the store
+    #[arg(long, global = true, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit_download: Option<u32>,
+
+    /// Set an option of the store; may be given more than once
+    #[arg(short, long = "option", global = true, value_name = "KEY=VALUE", value_parser = pair)]
+    pub option: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("wanted KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// What one can ask.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Init(init::Args),
+    #[command(visible_alias = "list")]
+    Snapshots(snapshots::Args),
+    Ls(ls::Args),
+    Cat(cat::Args),
+    Find(find::Args),
+    Diff(diff::Args),
+    Restore(restore::Args),
+    #[command(subcommand)]
+    Key(key::Verb),
+    Mount(mount::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    /// Print the version
+    Version,
+}

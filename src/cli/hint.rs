@@ -1,0 +1,144 @@
+//! What an error of the library means to a person: an exit code, and what to type next.
+
+use std::error::Error;
+
+use icecore::{
+    repo,
+    store::{self, ErrorKind},
+    tree,
+    verbs::{self, forget::Refused, select::NotOne},
+};
+
+use super::exit::Exit;
+
+/// An exit code, and perhaps something to type.
+type Meaning = (Exit, Option<String>);
+
+/// The first error of the chain that has a meaning decides.
+pub fn exit(error: &(dyn Error + 'static)) -> Exit {
+    meaning(error).map_or(Exit::Failed, |meaning| meaning.0)
+}
+
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    meaning(error).and_then(|meaning| meaning.1)
+}
+
+fn meaning(error: &(dyn Error + 'static)) -> Option<Meaning> {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        let found = None
+            .or_else(|| error.downcast_ref().map(of_repository))
+            .or_else(|| error.downcast_ref().map(of_store))
+            .or_else(|| error.downcast_ref().map(of_tree))
+            .or_else(|| error.downcast_ref().map(of_choice))
+            .or_else(|| error.downcast_ref().map(of_policy))
+            .or_else(|| error.downcast_ref().map(of_reading));
+        if let Some(Some(meaning)) = found {
+            return Some(meaning);
+        }
+        at = error.source();
+    }
+    None
+}
+
+fn say(exit: Exit, hint: &str) -> Option<Meaning> {
+    Some((exit, Some(hint.to_owned())))
+}
+
+const CHECK: &str = "`icecore check --read-data` says what is damaged and what it touches";
+
+fn of_repository(error: &repo::Error) -> Option<Meaning> {
+    use repo::Error::*;
+    match error {
+        NoRepository => say(
+            Exit::NoRepository,
+            "`icecore init` makes one, if the place is right and nothing is to be mounted there",
+        ),
+        AlreadyThere => say(Exit::Failed, "`icecore snapshots` shows what is in it"),
+        WrongPassword => say(
+            Exit::WrongPassword,
+            "flags win over variables; `icecore key list` works with any password that opens",
+        ),
+        LastKey => say(Exit::Failed, "`icecore key add` makes another one first"),
+        NoSuchKey { .. } => say(Exit::Failed, "`icecore key list` shows which keys there are"),
+        BlobMissing { .. } => say(
+            Exit::Damaged,
+            "`icecore repair index` finds what is stored but not indexed; then `icecore check`",
+        ),
+        NoKeys => say(Exit::Damaged, "a copy of the directory `keys` would open it again"),
+        Fenced { .. } => {
+            say(Exit::Failed, "run it again: what was stored is found and not sent again")
+        }
+        Store(error) => of_store(error),
+        Cache(_) => say(Exit::Failed, "`--cache-dir DIR` or `--no-cache` use another one"),
+        error if error.is_damage() => say(Exit::Damaged, CHECK),
+        _ => None,
+    }
+}
+
+fn of_store(error: &store::Error) -> Option<Meaning> {
+    match error.kind {
+        ErrorKind::Full => say(
+            Exit::Failed,
+            "`icecore prune` frees what no snapshot needs; what was committed is whole",
+        ),
+        ErrorKind::Denied => say(
+            Exit::Failed,
+            "whose files are they, and which credentials are in AWS_ACCESS_KEY_ID?",
+        ),
+        ErrorKind::Unavailable => {
+            say(Exit::Failed, "run it again later: it goes on from what was stored")
+        }
+        _ => None,
+    }
+}
+
+fn of_tree(error: &tree::Error<repo::Error>) -> Option<Meaning> {
+    match error {
+        tree::Error::Damaged { .. } | tree::Error::ChunkLength { .. } => say(Exit::Damaged, CHECK),
+        _ => None,
+    }
+}
+
+fn of_choice(error: &NotOne) -> Option<Meaning> {
+    match error {
+        NotOne::Unreadable { .. } | NotOne::NotAbsolute { .. } => Some((Exit::Usage, None)),
+        NotOne::Unknown { .. } | NotOne::TooFarBack { .. } => {
+            say(Exit::Failed, "`icecore snapshots` shows which there are")
+        }
+        NotOne::Forgotten { sid, .. } => {
+            Some((Exit::Failed, Some(format!("`icecore undelete {}` brings it back", sid.short()))))
+        }
+        NotOne::NotForgotten { .. } => {
+            say(Exit::Failed, "`icecore snapshots --forgotten` shows which can come back")
+        }
+        NotOne::Ambiguous { .. } => say(Exit::Failed, "more digits of the id make it clear"),
+    }
+}
+
+fn of_policy(error: &Refused) -> Option<Meaning> {
+    match error {
+        Refused::EmptyPolicy => {
+            say(Exit::Usage, "`--keep-daily 7`, for one; `icecore forget --help` shows all rules")
+        }
+        Refused::NamesAndPolicy => Some((Exit::Usage, None)),
+        Refused::KeepsNone { .. } => {
+            say(Exit::Failed, "to forget them all, name them: `icecore forget ID...`")
+        }
+        Refused::NotOne(error) => of_choice(error),
+    }
+}
+
+fn of_reading(error: &verbs::Error<repo::Error>) -> Option<Meaning> {
+    match error {
+        verbs::Error::Entry { .. } => say(Exit::Damaged, CHECK),
+        verbs::Error::NoSuchPath { path } => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            Some((Exit::Failed, Some(format!("`icecore find '{name}'` looks in all snapshots"))))
+        }
+        verbs::Error::NotAFile { .. } => {
+            say(Exit::Failed, "`icecore ls` and `icecore restore` take directories")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,136 @@
+//! From flags and variables to an open repository.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use etcetera::BaseStrategy;
+use icecore::{
+    ambient::Ambient,
+    repo::{self, Kept, OpenOptions, Repository},
+    store::{self, Store, location},
+    tree::Root,
+    verbs::{Error, entries},
+};
+
+use super::{
+    args::Global,
+    environment,
+    failure::Failure,
+    password::{self, Source},
+};
+
+/// Opens the repository that the flags and variables name.
+pub fn open(global: &Global) -> Result<Repository, Failure> {
+    let place = Place::find(global)?;
+    let options = open_options(global);
+    let source = Source::choose(global.password_command.clone(), global.password_file.clone())?;
+    let cannot = |error| Failure::while_doing(format!("cannot open repository {place}"), error);
+    let store = location::open(&place.location, &place.options, &place.ambient).map_err(
+        |error| match error.is_not_found() {
+            true => cannot(repo::Error::NoRepository),
+            false => Failure::while_doing(format!("cannot open repository {place}"), error),
+        },
+    )?;
+    let mut asked = 0;
+    loop {
+        let password = source.read(&format!("password of {place}: "))?;
+        asked += 1;
+        let (store, options) = (store.clone(), options.clone());
+        match Repository::open(store, &password, options, place.ambient.clone()) {
+            Err(repo::Error::WrongPassword)
+                if source == Source::Prompt && asked < password::PROMPTS_MAX =>
+            {
+                eprintln!("no key opens it with this password; try again");
+            }
+            opened => return opened.map_err(cannot),
+        }
+    }
+}
+
+/// Where a repository is, or shall be.
+pub struct Place {
+    pub location: location::Location,
+    pub options: location::StoreOptions,
+    pub ambient: Ambient,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.location.fmt(f)
+    }
+}
+
+impl Place {
+    /// Flags first, then the environment. Two of one rank contradict each other.
+    pub fn find(global: &Global) -> Result<Place, Failure> {
+        let flags = (global.repo.clone(), global.repository_file.clone());
+        let text = match named(flags, "--repo and --repository-file")? {
+            Some(text) => text,
+            None => named_by_environment()?,
+        };
+        let location =
+            location::parse(text.trim_end_matches(['\r', '\n'])).map_err(Failure::usage)?;
+        let options = location::StoreOptions {
+            options: environment::of_stores().into_iter().chain(global.option.clone()).collect(),
+            limit_upload_kib: global.limit_upload.map(u64::from),
+            limit_download_kib: global.limit_download.map(u64::from),
+        };
+        Ok(Place { location, options, ambient: ambient() })
+    }
+
+    /// The store at a place that shall hold a repository.
+    pub fn create(&self) -> Result<Arc<dyn Store>, store::Error> {
+        location::create(&self.location, &self.options, &self.ambient)
+    }
+}
+
+fn named_by_environment() -> Result<String, Failure> {
+    let text = environment::text("ICECORE_REPOSITORY")?;
+    let file = environment::path("ICECORE_REPOSITORY_FILE");
+    let both = "ICECORE_REPOSITORY and ICECORE_REPOSITORY_FILE";
+    named((text, file), both)?.ok_or_else(|| {
+        Failure::Usage("which repository? name it with --repo, or set ICECORE_REPOSITORY".into())
+    })
+}
+
+fn named(
+    (text, file): (Option<String>, Option<PathBuf>),
+    both: &str,
+) -> Result<Option<String>, Failure> {
+    match (text, file) {
+        (Some(_), Some(_)) => Err(Failure::Usage(format!("{both} exclude each other"))),
+        (Some(text), None) => Ok(Some(text)),
+        (None, Some(file)) => {
+            let what = format!("cannot read the repository's place from {}", file.display());
+            let text = fs::read_to_string(file).map_err(|e| Failure::while_doing(what, e))?;
+            Ok(text.lines().next().map(str::to_owned))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// This machine and this user, by their names.
+pub fn ambient() -> Ambient {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let user = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
+    Ambient::real(host, user.unwrap_or_else(|| uzers::get_current_uid().to_string()))
+}
+
+/// How to open: where the cache is.
+pub fn open_options(global: &Global) -> OpenOptions {
+    OpenOptions { cache_dir: cache_dir(global), ..OpenOptions::default() }
+}
+
+/// `None`: one that is gone afterwards.
+fn cache_dir(global: &Global) -> Option<PathBuf> {
+    if global.no_cache {
+        return None;
+    }
+    let usual = || Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("icecore"));
+    global.cache_dir.clone().filter(|dir| !dir.as_os_str().is_empty()).or_else(usual)
+}
+
+/// The tree of a snapshot's files.
+pub fn files(kept: &Kept) -> Result<Root, Failure> {
+    let no_files = Error::<repo::Error>::NoFiles;
+    entries::files_root(&kept.snapshot).ok_or_else(|| no_files.into())
+}

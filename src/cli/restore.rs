@@ -1,0 +1,246 @@
+//! `icecore restore`: files back to where they are wanted.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use icecore::{
+    id::BlobKind,
+    repo,
+    sink::TargetOptions,
+    verbs::{
+        restore::{self, Ground, Outcome, Plan, Selection},
+        select::{self, Reference},
+    },
+};
+use serde_json::{Value, json};
+
+use super::{
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    filter::Filter,
+    open,
+    screen::{self, Screen},
+    units,
+    watch::Watch,
+};
+
+/// Bring files of a snapshot back
+///
+/// Writes only below the target, whatever the snapshot holds. What is there already and right is
+/// left as it is, so that a restore that was interrupted goes on when run again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  icecore restore latest --target /tmp/back
+  icecore restore latest:/srv/app --target /srv/app --conflict newest
+  icecore restore latest --target /tmp/back --include '/etc/**' --dry-run
+  icecore restore 3f9a12bc --target / --include /etc/fstab --verify")]
+pub struct Args {
+    /// The snapshot, and perhaps a path in it that becomes the target
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    pub snapshot: String,
+
+    /// The directory to restore below; made when it is missing
+    #[arg(short, long, value_name = "DIR")]
+    pub target: PathBuf,
+
+    /// Only what matches this pattern; may be given more than once
+    #[arg(short, long, value_name = "PATTERN")]
+    pub include: Vec<String>,
+
+    /// Not what matches this pattern; may be given more than once
+    #[arg(short, long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+
+    /// What becomes of files that exist and differ
+    #[arg(long, value_enum, value_name = "HOW", default_value = "overwrite")]
+    pub conflict: Conflict,
+
+    /// Read every restored file again and compare it with the snapshot
+    #[arg(long)]
+    pub verify: bool,
+
+    /// Show what would be done, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub filter: Filter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Conflict {
+    /// Leave them and end with exit code 21
+    Fail,
+    /// Leave them
+    Skip,
+    /// Replace them
+    Overwrite,
+    /// Replace them if the snapshot's are newer
+    Newest,
+}
+
+pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let reference: Reference = args.snapshot.parse()?;
+    let selection = Selection::new(&args.include, &args.exclude).map_err(Failure::usage)?;
+    let options = restore::Options {
+        target: args.target.clone(),
+        subpath: reference.path.unwrap_or_default().into_bytes(),
+        selection,
+        conflict: match args.conflict {
+            Conflict::Fail => restore::Conflict::Fail,
+            Conflict::Skip => restore::Conflict::Skip,
+            Conflict::Overwrite => restore::Conflict::Overwrite,
+            Conflict::Newest => restore::Conflict::Newest,
+        },
+        verify: args.verify,
+        workers: std::thread::available_parallelism().map_or(2, usize::from),
+        target_options: TargetOptions::default(),
+    };
+    let repository = open::open(global)?;
+    let all = repository.snapshots()?;
+    let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
+    let root = open::files(kept)?;
+    let reader = repository.reader()?;
+    let name = |plain: &[u8]| repository.keys().blob_id(BlobKind::Chunk, plain);
+    let is_damage = repo::Error::is_damage;
+    let ground = Ground { reader: &reader, name: &name, is_damage };
+    let mut watch = Watch::start(screen, "restore")?;
+    if args.dry_run {
+        let plan = restore::plan(&ground, &root, &options, &watch.progress)?;
+        watch.clear();
+        return show_plan(&plan, screen);
+    }
+    let outcome = restore::carry_out(&ground, &root, &options, &watch.progress)?;
+    watch.clear();
+    let seconds = watch.started.elapsed();
+    if screen.json {
+        screen.document(&document(&outcome, seconds))?;
+    } else {
+        show(&outcome, &args.target, seconds, screen)?;
+    }
+    Ok(exit(&outcome))
+}
+
+/// The worst of what happened decides.
+fn exit(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome { damaged: 1.., .. } => Exit::Damaged,
+        Outcome { conflicts: 1.., .. } => Exit::Conflicts,
+        Outcome { troubles: 1.., .. } => Exit::Troubles,
+        _ => Exit::Done,
+    }
+}
+
+fn show_plan(plan: &Plan, screen: &mut Screen) -> Result<Exit, Failure> {
+    if screen.json {
+        screen.document(&json!({
+            "message_type": "summary",
+            "dry_run": true,
+            "dirs_new": plan.dirs_new,
+            "files_new": plan.files_new,
+            "files_changed": plan.files_changed,
+            "files_settled": plan.files_settled,
+            "files_unmodified": plan.files_unchanged,
+            "files_skipped": plan.skipped,
+            "conflicts": plan.conflicts,
+            "total_bytes": plan.bytes,
+            "error_count": plan.troubles,
+        }))?;
+    } else {
+        screen.chat(&format!(
+            "would restore {} and replace {}, {} in all; {} right already",
+            units::counted(plan.files_new, "new file", "new files"),
+            units::counted(plan.files_changed, "that differs", "that differ"),
+            units::bytes(plan.bytes),
+            units::count(plan.files_unchanged + plan.files_settled)
+        ))?;
+        left(plan.skipped, plan.conflicts, screen)?;
+    }
+    Ok(match plan {
+        Plan { conflicts: 1.., .. } => Exit::Conflicts,
+        Plan { troubles: 1.., .. } => Exit::Troubles,
+        _ => Exit::Done,
+    })
+}
+
+fn left(skipped: u64, conflicts: u64, screen: &mut Screen) -> Result<(), Failure> {
+    if skipped > 0 {
+        let what = units::counted(skipped, "entry that differs", "entries that differ");
+        screen.chat(&format!("left as it is: {what}"))?;
+    }
+    if conflicts > 0 {
+        let what = units::counted(conflicts, "conflict", "conflicts");
+        screen::warn(&format!("{what}: they exist and differ"));
+        screen::warn("hint: `--conflict overwrite`, `skip` or `newest` says what to do with them");
+    }
+    Ok(())
+}
+
+fn document(outcome: &Outcome, seconds: Duration) -> Value {
+    let Outcome { files_restored, files_settled, files_unchanged, skipped, .. } = outcome;
+    json!({
+        "message_type": "summary",
+        "seconds_elapsed": seconds.as_secs(),
+        "total_duration": seconds.as_secs_f64(),
+        "total_files": files_restored + files_settled + files_unchanged + skipped,
+        "dirs_restored": outcome.dirs,
+        "files_restored": files_restored,
+        "files_settled": files_settled,
+        "files_unmodified": files_unchanged,
+        "files_skipped": skipped,
+        "links_restored": outcome.links_restored,
+        "others_restored": outcome.nodes_restored,
+        "files_verified": outcome.files_verified,
+        "conflicts": outcome.conflicts,
+        "conflict_paths": outcome.conflict_paths,
+        "total_bytes": outcome.bytes_restored + outcome.bytes_reused,
+        "bytes_restored": outcome.bytes_restored,
+        "bytes_skipped": outcome.bytes_reused,
+        "owners_not_set": outcome.owners_not_set,
+        "damaged": outcome.damaged,
+        "damaged_paths": outcome.damaged_paths,
+        "error_count": outcome.troubles,
+    })
+}
+
+fn show(
+    outcome: &Outcome,
+    target: &Path,
+    seconds: Duration,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let Outcome { files_restored, files_settled, files_unchanged, .. } = outcome;
+    screen.chat(&format!(
+        "restored {}, {} to {} in {}",
+        units::counted(*files_restored, "file", "files"),
+        units::bytes(outcome.bytes_restored),
+        target.display(),
+        units::duration(seconds)
+    ))?;
+    if files_unchanged + files_settled > 0 {
+        let what = units::counted(files_unchanged + files_settled, "file", "files");
+        screen.chat(&format!("right already: {what}, {}", units::bytes(outcome.bytes_reused)))?;
+    }
+    if outcome.files_verified > 0 {
+        let what = units::counted(outcome.files_verified, "file", "files");
+        screen.chat(&format!("read again and found right: {what}"))?;
+    }
+    left(outcome.skipped, outcome.conflicts, screen)?;
+    for path in &outcome.conflict_paths {
+        screen::warn(&format!("  {}", screen::printable(path.as_bytes())));
+    }
+    if outcome.owners_not_set > 0 {
+        let what = units::counted(outcome.owners_not_set, "entry", "entries");
+        screen::warn(&format!("without root, the owner of {what} could not be set"));
+    }
+    if outcome.damaged > 0 {
+        let what = units::counted(outcome.damaged, "entry is", "entries are");
+        screen::warn(&format!("{what} damaged in the repository and not restored"));
+        screen::warn("hint: `icecore check --read-data` says what is damaged and what it touches");
+    }
+    Ok(())
+}

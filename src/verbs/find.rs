@@ -1,0 +1,107 @@
+//! Find: entries of a snapshot whose name or path matches a pattern.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::{Error, entries::Item};
+use crate::{
+    format::entry::{self, FileType},
+    repo::ReadBlobs,
+    tree::{self, KeyRange, Root},
+};
+
+/// What to look for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// With a slash: of whole paths; without: of names.
+    pub patterns: Vec<String>,
+    pub ignore_case: bool,
+    /// Only entries of this sort.
+    pub file_type: Option<FileType>,
+}
+
+/// A pattern that means nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("`{pattern}` is no pattern")]
+pub struct BadPattern {
+    pub pattern: String,
+    pub source: globset::Error,
+}
+
+/// The options, ready to be asked of many entries.
+#[derive(Debug)]
+pub struct Matcher {
+    names: GlobSet,
+    paths: GlobSet,
+    file_type: Option<FileType>,
+}
+
+impl Matcher {
+    pub fn new(options: &Options) -> Result<Matcher, BadPattern> {
+        let set = |with_slash: bool| {
+            let mut set = GlobSetBuilder::new();
+            let of_this_sort = |pattern: &&String| pattern.contains('/') == with_slash;
+            for pattern in options.patterns.iter().filter(of_this_sort) {
+                set.add(glob(pattern, options.ignore_case)?);
+            }
+            set.build().map_err(|source| BadPattern { pattern: options.patterns.join(" "), source })
+        };
+        Ok(Matcher { names: set(false)?, paths: set(true)?, file_type: options.file_type })
+    }
+
+    fn takes_key(&self, key: &[u8]) -> bool {
+        let is_match = |set: &GlobSet, bytes: &[u8]| {
+            !set.is_empty() && set.is_match_candidate(&globset::Candidate::from_bytes(&bytes))
+        };
+        is_match(&self.names, entry::name_of_key(key))
+            || is_match(&self.paths, &entry::path_of_key(key))
+    }
+}
+
+fn glob(pattern: &str, ignore_case: bool) -> Result<globset::Glob, BadPattern> {
+    let mut builder = GlobBuilder::new(pattern);
+    builder.literal_separator(true).case_insensitive(ignore_case).backslash_escape(true);
+    builder.build().map_err(|source| BadPattern { pattern: pattern.to_owned(), source })
+}
+
+/// Everything in the tree that matches, in the order of keys.
+pub fn find<'a, R: ReadBlobs>(
+    reader: &'a R,
+    root: &Root,
+    matcher: &'a Matcher,
+) -> impl Iterator<Item = Result<Item, Error<R::Error>>> + use<'a, R> {
+    tree::iter(reader, root, KeyRange::all()).filter_map(move |found| match found {
+        Err(error) => Some(Err(error.into())),
+        Ok((key, _)) if !matcher.takes_key(&key) => None,
+        Ok((key, value)) => match Item::of(key, value) {
+            Ok(item) => {
+                let wanted = matcher.file_type.is_none_or(|t| t == item.entry.kind.file_type());
+                wanted.then_some(Ok(item))
+            }
+            Err(error) => Some(Err(error)),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_paths() {
+        let takes = |pattern: &str, ignore_case, key: &[u8]| {
+            let patterns = vec![pattern.to_owned()];
+            let options = Options { patterns, ignore_case, file_type: None };
+            Matcher::new(&options).unwrap().takes_key(key)
+        };
+        assert!(takes("fstab", false, b"etc\0fstab"));
+        assert!(takes("*.SQL", true, b"srv\0dump.sql"));
+        assert!(!takes("*.SQL", false, b"srv\0dump.sql"));
+        assert!(takes("/etc/*", false, b"etc\0fstab"));
+        assert!(!takes("/etc/*", false, b"etc\0ssh\0config"), "a star stops at a slash");
+        assert!(takes("/etc/**/config", false, b"etc\0ssh\0config"));
+        assert!(takes("*\u{fffd}*", false, b"caf\xe9") || takes("caf?", false, b"caf\xe9"));
+        assert!(!takes("fstab", false, b"etc\0fstab\0x"));
+        let bad = Options { patterns: vec!["a[".into()], ..Options::default() };
+        assert!(Matcher::new(&bad).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! What can't be understood is said at once, with exit code 2, before anything is touched.
+
+use super::Desk;
+
+#[track_caller]
+fn refused(arguments: &[&str], because: &str) {
+    let desk = Desk::new();
+    let said = desk.run(arguments);
+    assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
+    assert!(said.err.contains(because), "{arguments:?}: {}", said.err);
+    assert!(!desk.path("repository").exists() && !desk.path("cache").exists());
+}
+
+#[test]
+fn unknown_verbs_and_flags() {
+    refused(&["bakcup"], "backup");
+    refused(&["snapshots", "--lates", "2"], "--latest");
+    refused(&[], "Usage");
+    refused(&["ls"], "SNAPSHOT");
+    refused(&["-vvv", "version"], "twice");
+    refused(&["-q", "-v", "version"], "cannot be used with");
+}
+
+#[test]
+fn values_that_mean_nothing() {
+    refused(&["--limit-upload", "0", "snapshots"], "0");
+    refused(&["backup", "x", "--compression", "zip"], "zip");
+    refused(&["backup", "x", "--exclude-larger-than", "big"], "size");
+    refused(&["forget", "--keep-daily", "some"], "unlimited");
+    refused(&["forget", "--keep-within", "1x"], "1y5m7d2h");
+    refused(&["forget", "--keep-last", "1", "--group-by", "colour"], "colour");
+    refused(&["snapshots", "nothex"], "names no snapshot");
+    refused(&["cat", "latest:relative"], "slash");
+    refused(&["check", "--read-data-subset", "9/7"], "9/7");
+    refused(&["prune", "--max-unused", "much"], "much");
+    refused(&["-o", "novalue", "snapshots"], "KEY=VALUE");
+}
+
+#[test]
+fn variables_that_mean_nothing() {
+    for (name, value, because) in [
+        ("ICECORE_COMPRESSION", "zip", "zip"),
+        ("ICECORE_PACK_SIZE", "huge", "huge"),
+        ("ICECORE_PROGRESS_FPS", "fast", "ICECORE_PROGRESS_FPS"),
+        ("ICECORE_PROGRESS_FPS", "0", "ICECORE_PROGRESS_FPS"),
+        ("ICECORE_PROGRESS_FPS", "61", "ICECORE_PROGRESS_FPS"),
+    ] {
+        let desk = Desk::new();
+        desk.write("x", "x");
+        desk.ok(&["init"]);
+        let said = super::said(desk.command(&["backup", "x"]).env(name, value).output().unwrap());
+        assert_eq!(said.code, 2, "{name}={value}: {}", said.err);
+        assert!(said.err.contains(because), "{name}={value}: {}", said.err);
+        assert_eq!(desk.json(&["snapshots"]), serde_json::json!([]));
+    }
+}
+
+#[test]
+fn an_empty_policy_is_refused() {
+    let desk = Desk::with_snapshots();
+    let said = desk.run(&["forget"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("forget everything"), "{}", said.err);
+    assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn no_repository_named() {
+    let desk = Desk::new();
+    let said =
+        super::said(desk.command(&["snapshots"]).env_remove("ICECORE_REPOSITORY").output().unwrap());
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("--repo"), "{}", said.err);
+}
+
+#[test]
+fn help_teaches_and_is_no_error() {
+    let desk = Desk::new();
+    assert!(desk.ok(&["--help"]).contains("Begin here"));
+    for verb in [
+        "init", "backup", "snapshots", "ls", "cat", "find", "diff", "restore", "tag", "forget",
+        "undelete", "prune", "check", "stats", "key", "mount", "completions", "man",
+    ] {
+        let help = desk.ok(&[verb, "--help"]);
+        assert!(help.contains("Examples:"), "{verb}");
+    }
+    assert!(desk.ok(&["version"]).contains(env!("CARGO_PKG_VERSION")));
+    assert!(desk.ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_verb() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(desk.ok(&["completions", shell]).contains("undelete"), "{shell}");
+    }
+    assert!(desk.ok(&["man"]).contains(".TH icecore"));
+    desk.ok(&["man", "pages"]);
+    for page in ["icecore.1", "icecore-backup.1", "icecore-key-passwd.1", "icecore-repair-index.1"] {
+        assert!(desk.path("pages").join(page).exists(), "{page}");
+    }
+}
