@@ -53,6 +53,21 @@ pub const READ_GAP_MAX_BYTES: u64 = 64 * KIB as u64;
 /// No read of several blobs at once is larger, and so many bytes read ahead are kept.
 pub const READ_TOGETHER_MAX_BYTES: u64 = 4 * MIB as u64;
 pub const READ_AHEAD_MAX_BYTES: usize = 32 * MIB;
+/// A backup hands its threads entries in batches: so many entries, or so many bytes to read.
+pub const BATCH_ENTRIES_MAX: usize = 64;
+pub const BATCH_BYTES_MAX: u64 = 4 << 20;
+/// So many batches may be anywhere between the walk and the tree.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 64;
+/// A file's content up to this size stands in its entry (`docs/benchmarks.md`).
+pub const INLINE_MAX_BYTES: usize = 2 * KIB;
+/// A content is read in steps of this size, so that most steps have a cut in them.
+pub const CONTENT_STEP_BYTES: usize = 2 * MIB;
+/// Chunks of large files that wait for a thread; chunks of one file between read and stored.
+pub const CHUNKS_WAITING_MAX: usize = 4;
+pub const CHUNKS_IN_FLIGHT_MAX: usize = 8;
+/// The previous tree is read ahead so many batches of so many entries.
+pub const PREVIOUS_BATCHES_MAX: usize = 8;
+pub const PREVIOUS_BATCH_ENTRIES: usize = 512;
 
 /// Key slots: what a reader accepts before it allocates (DESIGN.md 5).
 pub const ARGON_MEMORY_MAX_KIB: u32 = 4 << 20;
@@ -99,5 +114,6 @@ const _: () = {
     assert!(PACK_AIM_MIN_BYTES <= PACK_AIM_BYTES && PACK_AIM_BYTES <= PACK_AIM_MAX_BYTES);
     assert!(PACK_AIM_MAX_BYTES + 2 * BLOB_MAX_BYTES < PACK_MAX_BYTES);
     assert!(SLOT_HEADER_MAX_BYTES <= u16::MAX as usize);
+    assert!(INLINE_MAX_BYTES < LEAF_AIM_BYTES && INLINE_MAX_BYTES < CHUNK_MIN_BYTES);
     assert!(HEARTBEAT_SECONDS * 4 < LEASE_SECONDS);
 };

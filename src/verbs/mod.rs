@@ -5,6 +5,7 @@ pub mod diff;
 pub mod entries;
 mod error;
 pub mod find;
+pub mod backup;
 pub mod forget;
 pub mod mount;
 pub mod restore;

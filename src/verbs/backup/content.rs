@@ -1,0 +1,160 @@
+//! A file's bytes on their way into the repository: read, cut, stored.
+
+use super::{
+    Error,
+    pool::{Chunks, InOrder},
+};
+use crate::{
+    chunk::Cutter,
+    id::BlobKind,
+    limits,
+    repo::WriteBlobs,
+    source::{self, files::Got},
+    tree::{self, Piece, Pieces, Splitter, content::PiecesBuilder},
+};
+
+/// Whose fault it was: the item's (the run goes on without it) or the repository's (it stops).
+pub(super) enum Fault<E: std::error::Error + 'static> {
+    Source(source::Trouble),
+    Run(Error<E>),
+}
+
+impl<E: std::error::Error + 'static> From<source::Trouble> for Fault<E> {
+    fn from(trouble: source::Trouble) -> Self {
+        Fault::Source(trouble)
+    }
+}
+
+impl<E: std::error::Error + 'static> From<tree::Error<E>> for Fault<E> {
+    fn from(error: tree::Error<E>) -> Self {
+        Fault::Run(error.into())
+    }
+}
+
+/// A content that is read once from its beginning to its end.
+pub(super) trait Feed {
+    /// Fills `buffer`, or tells of a hole or the end. A buffer that is not filled means that
+    /// something else than data follows.
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Got, source::Trouble>;
+}
+
+impl Feed for source::files::Content {
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Got, source::Trouble> {
+        source::files::Content::next(self, buffer)
+    }
+}
+
+/// What one thread keeps to store contents: a buffer that is used again and again.
+pub(super) struct ContentWriter<'a, W: WriteBlobs> {
+    writer: &'a W,
+    chunks: &'a Chunks<W::Error>,
+    cutter: &'a Cutter,
+    splitter: Splitter,
+    buffer: Vec<u8>,
+}
+
+impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
+    pub(super) fn new(
+        writer: &'a W,
+        chunks: &'a Chunks<W::Error>,
+        cutter: &'a Cutter,
+        splitter: Splitter,
+    ) -> Self {
+        ContentWriter { writer, chunks, cutter, splitter, buffer: Vec::new() }
+    }
+
+    /// All of a content of at most `len` bytes of data, if it has no holes; else what was read of
+    /// it is kept for `store`, which goes on from there.
+    pub(super) fn read_small(
+        &mut self,
+        from: &mut impl Feed,
+        len: usize,
+    ) -> Result<&[u8], source::Trouble> {
+        self.buffer.resize(len, 0);
+        let filled = match from.next(&mut self.buffer)? {
+            Got::Data(filled) => filled,
+            Got::Hole(_) | Got::End => 0,
+        };
+        self.buffer.truncate(filled);
+        Ok(&self.buffer)
+    }
+
+    /// What `read_small` gave, as one chunk.
+    pub(super) fn store_small(&mut self) -> Result<Pieces, Fault<W::Error>> {
+        let len = self.buffer.len() as u64;
+        if len == 0 {
+            return Ok(Pieces::None);
+        }
+        let written = self.writer.write(BlobKind::Chunk, &self.buffer, None).map_err(unwritten)?;
+        Ok(Pieces::List(vec![Piece { id: Some(written.id), len }]))
+    }
+
+    /// Stores a content of any length; other threads help with its chunks.
+    pub(super) fn store(&mut self, from: &mut impl Feed) -> Result<Pieces, Fault<W::Error>> {
+        let mut line = Line {
+            order: InOrder::new(self.writer, self.chunks),
+            pieces: PiecesBuilder::new(self.writer, self.splitter),
+        };
+        self.buffer.clear();
+        let mut start = 0;
+        loop {
+            let rest = self.buffer.len() - start;
+            self.buffer.copy_within(start.., 0);
+            self.buffer.resize(rest + limits::CONTENT_STEP_BYTES, 0);
+            let got = from.next(&mut self.buffer[rest..])?;
+            let filled = if let Got::Data(filled) = got { filled } else { 0 };
+            self.buffer.truncate(rest + filled);
+            // A cut never depends on what lies behind a hole.
+            start = self.cut(filled < limits::CONTENT_STEP_BYTES, &mut line)?;
+            match got {
+                Got::Data(_) => {}
+                Got::Hole(len) => line.hole(len)?,
+                Got::End => break,
+            }
+        }
+        line.drain()?;
+        Ok(line.pieces.finish()?)
+    }
+
+    /// Hands over the chunks that the buffer surely begins with; returns where they end.
+    fn cut(&self, at_end: bool, line: &mut Line<'_, W>) -> Result<usize, Fault<W::Error>> {
+        let mut start = 0;
+        while let Some(len) = self.cutter.cut(&self.buffer[start..], at_end) {
+            line.chunk(self.buffer[start..start + len.get()].to_vec())?;
+            start += len.get();
+        }
+        Ok(start)
+    }
+}
+
+/// The pieces of one content in the order of the content.
+struct Line<'a, W: WriteBlobs> {
+    order: InOrder<'a, W>,
+    pieces: PiecesBuilder<'a, W>,
+}
+
+impl<W: WriteBlobs> Line<'_, W> {
+    fn chunk(&mut self, plain: Vec<u8>) -> Result<(), Fault<W::Error>> {
+        self.order.push(plain).map_err(unwritten)?;
+        while let Some((id, len)) = self.order.pop().map_err(unwritten)? {
+            self.pieces.push(Piece { id: Some(id), len })?;
+        }
+        Ok(())
+    }
+
+    fn hole(&mut self, len: u64) -> Result<(), Fault<W::Error>> {
+        self.drain()?;
+        Ok(self.pieces.push(Piece { id: None, len })?)
+    }
+
+    fn drain(&mut self) -> Result<(), Fault<W::Error>> {
+        while let Some((id, len)) = self.order.pop_waiting().map_err(unwritten)? {
+            self.pieces.push(Piece { id: Some(id), len })?;
+        }
+        Ok(())
+    }
+}
+
+fn unwritten<E: std::error::Error + 'static>(source: E) -> tree::Error<E> {
+    tree::Error::Write { kind: BlobKind::Chunk, source }
+}

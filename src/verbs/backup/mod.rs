@@ -1,0 +1,16 @@
+//! Backup: the live source merged into the previous snapshot's tree.
+
+mod content;
+mod counts;
+mod error;
+mod files;
+mod pool;
+mod previous;
+mod run;
+mod stream;
+mod worker;
+
+use counts::Counts;
+
+pub use error::Error;
+pub use run::{FILES_ROOT, Options, Outcome, Source, backup};

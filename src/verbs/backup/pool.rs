@@ -1,0 +1,169 @@
+//! Two kinds of work for the same few threads: batches of entries, and the chunks of large files.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased, unbounded};
+
+use crate::{
+    id::{BlobId, BlobKind},
+    limits,
+    repo::{WriteBlobs, Written},
+};
+
+/// How long a thread waits for a chunk before it asks whether any will come.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// A chunk of a large file, cut by one thread and stored by whichever is free.
+struct ChunkJob<E> {
+    number: u64,
+    plain: Vec<u8>,
+    done: Sender<(u64, Result<Written, E>)>,
+}
+
+/// Where a thread that cuts a large file leaves its chunks for others.
+pub(super) struct Chunks<E> {
+    give: Sender<ChunkJob<E>>,
+    take: Receiver<ChunkJob<E>>,
+    /// Batches handed out and not finished: while there are any, chunks may still come.
+    running: AtomicUsize,
+}
+
+impl<E> Chunks<E> {
+    pub(super) fn new() -> Self {
+        let (give, take) = bounded(limits::CHUNKS_WAITING_MAX);
+        Chunks { give, take, running: AtomicUsize::new(0) }
+    }
+
+    /// To be called before a batch is sent to the threads that `work`.
+    pub(super) fn announce_batch(&self) {
+        self.running.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Runs batches until `batches` is closed and every batch has ended. Chunks come first, so
+    /// that a large file does not wait behind small ones.
+    pub(super) fn work<W, B>(&self, writer: &W, batches: &Receiver<B>, mut run: impl FnMut(B))
+    where
+        W: WriteBlobs<Error = E>,
+    {
+        loop {
+            select_biased! {
+                recv(self.take) -> job => {
+                    if let Ok(job) = job {
+                        store(writer, job);
+                    }
+                }
+                recv(batches) -> batch => match batch {
+                    Ok(batch) => {
+                        run(batch);
+                        self.end_batch();
+                    }
+                    Err(_) => break,
+                }
+            }
+        }
+        self.help(writer);
+    }
+
+    /// Stores chunks as long as any announced batch has not ended.
+    pub(super) fn help<W: WriteBlobs<Error = E>>(&self, writer: &W) {
+        while self.running.load(Ordering::SeqCst) > 0 {
+            if let Ok(job) = self.take.recv_timeout(PATIENCE) {
+                store(writer, job);
+            }
+        }
+    }
+
+    pub(super) fn end_batch(&self) {
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn store<W: WriteBlobs>(writer: &W, job: ChunkJob<W::Error>) {
+    let written = writer.write(BlobKind::Chunk, &job.plain, None);
+    // The cutter may have left after an error of another chunk; then nobody wants to know.
+    let _ = job.done.send((job.number, written));
+}
+
+/// The chunks of one large file on their way: stored in any order, given back in the file's.
+pub(super) struct InOrder<'a, W: WriteBlobs> {
+    writer: &'a W,
+    chunks: &'a Chunks<W::Error>,
+    done: (Sender<(u64, Result<Written, W::Error>)>, Receiver<(u64, Result<Written, W::Error>)>),
+    /// From the oldest chunk that is not given back yet.
+    waiting: VecDeque<(u64, Option<BlobId>)>,
+    oldest: u64,
+}
+
+impl<'a, W: WriteBlobs> InOrder<'a, W> {
+    pub(super) fn new(writer: &'a W, chunks: &'a Chunks<W::Error>) -> Self {
+        let waiting = VecDeque::with_capacity(limits::CHUNKS_IN_FLIGHT_MAX);
+        InOrder { writer, chunks, done: unbounded(), waiting, oldest: 0 }
+    }
+
+    /// Hands a chunk over, or stores it here when the others are busy. Returns at once unless too
+    /// many are in flight.
+    pub(super) fn push(&mut self, plain: Vec<u8>) -> Result<(), W::Error> {
+        while self.waiting.len() >= limits::CHUNKS_IN_FLIGHT_MAX && self.waiting[0].1.is_none() {
+            self.help_or_wait()?;
+        }
+        let number = self.oldest + self.waiting.len() as u64;
+        self.waiting.push_back((plain.len() as u64, None));
+        let job = ChunkJob { number, plain, done: self.done.0.clone() };
+        match self.chunks.give.try_send(job) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
+                let written = self.writer.write(BlobKind::Chunk, &job.plain, None)?;
+                self.note(number, written);
+                Ok(())
+            }
+        }
+    }
+
+    /// The oldest chunk's id and length, if it is stored.
+    pub(super) fn pop(&mut self) -> Result<Option<(BlobId, u64)>, W::Error> {
+        while let Ok((number, written)) = self.done.1.try_recv() {
+            self.note(number, written?);
+        }
+        match self.waiting.front() {
+            Some(&(len, Some(id))) => {
+                self.waiting.pop_front();
+                self.oldest += 1;
+                Ok(Some((id, len)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The oldest chunk's id and length, waited for; `None` when all are given back.
+    pub(super) fn pop_waiting(&mut self) -> Result<Option<(BlobId, u64)>, W::Error> {
+        loop {
+            if let Some(piece) = self.pop()? {
+                return Ok(Some(piece));
+            }
+            if self.waiting.is_empty() {
+                return Ok(None);
+            }
+            self.help_or_wait()?;
+        }
+    }
+
+    // Our chunks may lie in the queue while every other thread waits as we do: so take from the
+    // queue first. When it is empty, somebody is at work on each of ours.
+    fn help_or_wait(&mut self) -> Result<(), W::Error> {
+        if let Ok(job) = self.chunks.take.try_recv() {
+            store(self.writer, job);
+        } else if let Ok((number, written)) = self.done.1.recv() {
+            self.note(number, written?);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, number: u64, written: Written) {
+        let place = (number - self.oldest) as usize;
+        self.waiting[place].1 = Some(written.id);
+    }
+}

@@ -1,0 +1,220 @@
+//! The verb: a session, a parent, a tree, a commit.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use jiff::Timestamp;
+
+use super::{Counts, Error as Failure, files::Run};
+use crate::{
+    chunk::{self, Cutter},
+    format::{
+        config::Sizes,
+        entry::path_of_key,
+        snapshot::{NamedRoot, Snapshot, Summary},
+    },
+    id::Sid,
+    progress::Progress,
+    repo::{Error as RepoError, Kept, PROGRAM, Repository, Reuse, Session, SessionOptions},
+    source::{
+        files::{Walk, WalkOptions},
+        stream::Stream,
+    },
+    tree::{Aims, Bounds, Root, Splitter, walk},
+};
+
+type Error = Failure<RepoError>;
+
+/// The name of the tree that holds files.
+pub const FILES_ROOT: &str = "files";
+
+/// Where the bytes come from.
+pub enum Source {
+    /// Absolute paths, any bytes.
+    Paths { paths: Vec<Vec<u8>>, walk: WalkOptions },
+    /// One file that is read until its end; when it is not whole, no snapshot is made.
+    Stream(Stream),
+}
+
+/// What a backup is asked to do.
+pub struct Options {
+    pub tags: Vec<String>,
+    /// As they were typed, for the record.
+    pub excludes: Vec<String>,
+    /// The host to record, and to look for a parent of.
+    pub host: String,
+    pub time: Option<Timestamp>,
+    /// Read every file again.
+    pub force: bool,
+    /// No snapshot when the tree is the parent's.
+    pub skip_if_unchanged: bool,
+}
+
+/// What a backup did.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// `None`: nothing had changed, and `skip_if_unchanged` was asked for.
+    pub snapshot: Option<Sid>,
+    pub parent: Option<Sid>,
+    pub summary: Summary,
+    /// Items that are not in the snapshot, or not whole: each was told to `Progress`.
+    pub troubles: u64,
+}
+
+/// Backs the source up. A trouble with one item is told to `progress` and counted; an error means
+/// that no snapshot was made (what was uploaded is found again by the next run).
+pub fn backup(
+    repo: &Repository,
+    source: Source,
+    options: Options,
+    progress: &Progress,
+) -> Result<Outcome, Error> {
+    let started = repo.ambient().clock.now();
+    let paths = shown_paths(&source);
+    let parent = find_parent(repo, &options.host, &paths)?;
+    let parents = parent.iter().map(|parent| parent.sid).collect();
+    let session = repo.begin(SessionOptions { parents }).map_err(Error::Repo)?;
+    let old = parent.as_ref().and_then(|parent| files_root(&parent.snapshot));
+    let old = match old {
+        Some(root) if may_reuse(&session, &root)? => Some(root),
+        _ => None,
+    };
+    progress.phase("backup");
+    let (root, counts) = match merge(repo, &session, source, options.force, old, progress) {
+        Ok(merged) => merged,
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = session.abort();
+            return Err(error);
+        }
+    };
+    let unchanged = options.skip_if_unchanged && old == Some(root);
+    if !unchanged {
+        session.flush().map_err(Error::Repo)?;
+    }
+    let stats = session.stats();
+    let summary = Summary {
+        data_added: stats.bytes_added,
+        data_added_packed: stats.bytes_added_packed,
+        backup_start: started,
+        backup_end: repo.ambient().clock.now(),
+        ..counts.summary()
+    };
+    let troubles = progress.troubles.load(Relaxed);
+    let mut outcome =
+        Outcome { snapshot: None, parent: parent.map(|parent| parent.sid), summary, troubles };
+    if unchanged {
+        session.abort().map_err(Error::Repo)?;
+    } else {
+        let snapshot = record(repo, &options, paths, root, &outcome);
+        outcome.snapshot = Some(session.commit(snapshot).map_err(Error::Repo)?);
+    }
+    Ok(outcome)
+}
+
+fn merge(
+    repo: &Repository,
+    session: &Session,
+    source: Source,
+    force: bool,
+    old: Option<Root>,
+    progress: &Progress,
+) -> Result<(Root, Counts), Error> {
+    let (cutter, splitter) = (cutter(repo)?, splitter(repo)?);
+    let run = Run::new(session, &cutter, splitter, progress, force);
+    match source {
+        Source::Paths { paths, walk } => {
+            let mut walk = Walk::new(paths, walk).map_err(Error::Source)?;
+            let merged = run.merge(&mut walk, old)?;
+            if walk.roots_found() == 0 { Err(Error::NoSource) } else { Ok(merged) }
+        }
+        Source::Stream(stream) => run.merge_stream(stream, old),
+    }
+}
+
+/// Whether subtrees of the parent may be named as they are. While a prune is under way each of its
+/// blobs is looked at; if one is about to go, everything is read and stored again.
+fn may_reuse(session: &Session, root: &Root) -> Result<bool, Error> {
+    match session.reuse() {
+        Reuse::Free => Ok(true),
+        Reuse::No => Ok(false),
+        Reuse::Test => {
+            let mut all = true;
+            walk(session, root, &mut |_, id| {
+                all = all && session.depend(id);
+                all
+            })?;
+            Ok(all)
+        }
+    }
+}
+
+/// What cuts content in this repository.
+fn cutter(repo: &Repository) -> Result<Cutter, Error> {
+    let Sizes { min_bytes, aim_bytes, max_bytes } = repo.config().chunks;
+    let (min, aim, max) = (min_bytes as usize, aim_bytes as usize, max_bytes as usize);
+    Cutter::new(repo.keys().chunker_secret(), chunk::Sizes { min, aim, max })
+        .map_err(|_| Error::Sizes)
+}
+
+/// What cuts trees in this repository.
+fn splitter(repo: &Repository) -> Result<Splitter, Error> {
+    let bounds = |sizes: Sizes| Bounds {
+        min: sizes.min_bytes as usize,
+        aim: sizes.aim_bytes as usize,
+        max: sizes.max_bytes as usize,
+    };
+    let aims = Aims { leaf: bounds(repo.config().leaves), inner: bounds(repo.config().inner) };
+    let aims = aims.check().map_err(|_| Error::Sizes)?;
+    Ok(Splitter::new(repo.keys().splitter_secret(), aims))
+}
+
+fn record(
+    repo: &Repository,
+    options: &Options,
+    paths: Vec<String>,
+    root: Root,
+    outcome: &Outcome,
+) -> Snapshot {
+    let Root { id, level, entries, bytes } = root;
+    Snapshot {
+        time: options.time.unwrap_or(outcome.summary.backup_start),
+        host: options.host.clone(),
+        user: repo.ambient().user.clone(),
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        tags: options.tags.clone(),
+        paths,
+        roots: vec![NamedRoot { name: FILES_ROOT.into(), id, level, entries, bytes }],
+        parent: outcome.parent,
+        original: None,
+        program: PROGRAM.into(),
+        excludes: options.excludes.clone(),
+        troubles: outcome.troubles,
+        summary: outcome.summary.clone(),
+    }
+}
+
+/// The newest snapshot of the same host and paths, as restic chooses it.
+fn find_parent(repo: &Repository, host: &str, paths: &[String]) -> Result<Option<Kept>, Error> {
+    let kept = repo.snapshots().map_err(Error::Repo)?;
+    let same = |kept: &Kept| {
+        kept.forgotten.is_none() && kept.snapshot.host == host && kept.snapshot.paths == paths
+    };
+    Ok(kept.into_iter().rfind(same))
+}
+
+fn shown_paths(source: &Source) -> Vec<String> {
+    let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let mut shown: Vec<_> = match source {
+        Source::Paths { paths, .. } => paths.iter().map(|path| show(path)).collect(),
+        Source::Stream(stream) => vec![show(&path_of_key(stream.key()))],
+    };
+    shown.sort_unstable();
+    shown.dedup();
+    shown
+}
+
+fn files_root(snapshot: &Snapshot) -> Option<Root> {
+    let root = snapshot.roots.iter().find(|root| root.name == FILES_ROOT)?;
+    Some(Root { id: root.id, level: root.level, entries: root.entries, bytes: root.bytes })
+}
