@@ -1,11 +1,11 @@
 //! What one can ask of a repository: one file a verb.
 
+pub mod backup;
 pub mod cat;
 pub mod diff;
 pub mod entries;
 mod error;
 pub mod find;
-pub mod backup;
 pub mod forget;
 pub mod mount;
 pub mod restore;

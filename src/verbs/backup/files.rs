@@ -24,7 +24,10 @@ use crate::{
     limits,
     progress::Progress,
     repo::WriteBlobs,
-    source::{self, files::{Found, Names}},
+    source::{
+        self,
+        files::{Found, Names},
+    },
     tree::{Merger, Root, Splitter},
 };
 

@@ -36,8 +36,7 @@ impl<W: WriteBlobs> Run<'_, W> {
         chunks.announce_batch();
         let stored = thread::scope(|scope| {
             scope.spawn(|| chunks.help(self.writer));
-            let mut content =
-                ContentWriter::new(self.writer, &chunks, self.cutter, self.splitter);
+            let mut content = ContentWriter::new(self.writer, &chunks, self.cutter, self.splitter);
             let stored = content.store(&mut stream);
             chunks.end_batch();
             stored
@@ -46,11 +45,8 @@ impl<W: WriteBlobs> Run<'_, W> {
             Fault::Source(trouble) => Error::Source(trouble.error),
             Fault::Run(error) => error,
         })?;
-        let mut entries: Vec<_> = stream
-            .parents()
-            .into_iter()
-            .map(|(key, entry)| (key, entry, Pieces::None))
-            .collect();
+        let mut entries: Vec<_> =
+            stream.parents().into_iter().map(|(key, entry)| (key, entry, Pieces::None)).collect();
         let key = stream.key().to_vec();
         entries.push((key, stream.finish().map_err(Error::Source)?, pieces));
         self.build_stream(old, entries)

@@ -32,7 +32,10 @@ impl Batch {
 pub(super) enum Item {
     /// The previous tree had it; it is there no more.
     Gone(Vec<u8>),
-    Fresh { found: Box<Found>, is_known: bool },
+    Fresh {
+        found: Box<Found>,
+        is_known: bool,
+    },
 }
 
 /// What a batch became.
