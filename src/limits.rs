@@ -80,7 +80,7 @@ pub const SLOT_HEADER_MAX_BYTES: usize = 4 * KIB;
 pub const INDEX_FLUSH_PACKS: usize = 256;
 pub const INDEX_FLUSH_SECONDS: u64 = 300;
 /// And also when so many blobs are waiting for it: they are held in memory until then.
-pub const INDEX_FLUSH_ROWS: usize = 250_000;
+pub const INDEX_FLUSH_ROWS: usize = 1 << 16;
 /// A pack of many small blobs is closed when it holds so many.
 pub const PACK_BLOBS_AIM: usize = 1 << 16;
 pub const HEARTBEAT_SECONDS: u64 = 300;

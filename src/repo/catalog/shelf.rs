@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <cache>/<repository>/manifest     what belongs together; replaced whole, by rename
-//!                      p-<lineage>  one row a pack; only grows, the manifest says how far it counts
+//!                      p-<lineage>  one row a pack; only grows, as far as the manifest counts
 //!                      t-<n>        tables; written once, then only read or unlinked
 //!                      lock         held while any of these is written
 //! ```

@@ -142,8 +142,10 @@ impl Shared {
         let mut base = |id: &_| self.read_after(BlobKind::Node, id, 0).ok();
         pack::open_pack_checked(self.repo.keys(), table.id, &bytes, &mut base)
             .map_err(|source| Error::PackDamaged { pack: table.id, source })?;
-        self.repo.store().put_new(&layout::pack(&table.id), bytes)?;
+        // Before anybody can list it: if a collector condemns it at once, the next heartbeat must
+        // pin it.
         self.own.lock().expect("no code panics holding it").insert(table.id);
+        self.repo.store().put_new(&layout::pack(&table.id), bytes)?;
         let PackTable { id, salt, size_bytes, .. } = table;
         cell.stored(PackInfo { id, salt, size_bytes });
         self.counters.packs.fetch_add(1, Relaxed);

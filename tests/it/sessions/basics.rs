@@ -1,6 +1,9 @@
 //! Written, committed, read; known blobs are not written again.
 
-use icecore::store::recorded::{Recorded, Verb};
+use icecore::store::{
+    local::LocalStore,
+    recorded::{Recorded, Verb},
+};
 
 use super::*;
 
@@ -113,4 +116,20 @@ fn a_session_that_gives_up_leaves_only_packs() {
     drop(dropped);
     assert_eq!((world.names("sessions"), world.names("snapshots")), (vec![], vec![]));
     assert_eq!(world.names("packs").len(), 1);
+}
+
+#[test]
+fn a_local_disk_holds_a_repository() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ambient, _) = Ambient::fixed(8);
+    let path = dir.path().join("repo");
+    let store = Arc::new(LocalStore::create(&path).unwrap());
+    let repo =
+        Repository::init(store, &password(), &cheap(), small_packs(), ambient.clone()).unwrap();
+    commit(&repo, 0..30).unwrap();
+    drop(repo);
+    let store = Arc::new(LocalStore::open(&path).unwrap());
+    let repo = Repository::open(store, &password(), small_packs(), ambient).unwrap();
+    check(&repo.reader().unwrap(), 0..30);
+    assert_eq!(repo.snapshots().unwrap().len(), 1);
 }

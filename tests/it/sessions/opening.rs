@@ -130,3 +130,27 @@ fn a_store_out_of_reach_is_no_missing_repository() {
     let Err(Error::Store(error)) = opened else { panic!("{opened:?}") };
     assert_eq!(error.kind, ErrorKind::Unavailable);
 }
+
+#[test]
+fn a_repository_from_the_future_is_refused_with_its_reason() {
+    let world = World::new(29);
+    let repo = world.open();
+    let put = |config: &icecore::format::config::Config| {
+        let sealed = config.seal(repo.keys(), [5; 32]).unwrap();
+        for copy in ["config", "config-2", "config-3"] {
+            world.memory.tamper(&name(copy), sealed.clone());
+        }
+    };
+    let mut config = repo.config().clone();
+    config.features.push("holograms".into());
+    put(&config);
+    let Err(error) = world.try_open(world.memory.clone(), small_packs()) else { panic!() };
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("holograms"), "{source}");
+    let mut config = repo.config().clone();
+    config.version += 1;
+    put(&config);
+    let Err(error) = world.try_open(world.memory.clone(), small_packs()) else { panic!() };
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("version 2"), "{source}");
+}

@@ -8,7 +8,10 @@ use icecore::{
     },
     id::PackId,
     repo::{Reuse, layout},
-    store::recorded::{Recorded, Verb},
+    store::{
+        self, Name, Put,
+        recorded::{Recorded, Verb},
+    },
 };
 
 use super::*;
@@ -231,4 +234,67 @@ fn the_index_is_flushed_when_time_has_passed() {
     fill(&mut seed);
     session.flush().unwrap();
     assert!(world.names("index").len() >= 2, "one when time had passed, one by flush");
+}
+
+/// Runs `each` when a pack has just been put, before the writer hears that it was.
+struct AfterPack<F> {
+    inner: Arc<MemoryStore>,
+    each: F,
+}
+
+impl<F> std::fmt::Debug for AfterPack<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AfterPack")
+    }
+}
+
+impl<F: Fn(PackId) + Send + Sync> Store for AfterPack<F> {
+    fn put_new(&self, name: &Name, bytes: bytes::Bytes) -> Result<Put, store::Error> {
+        let put = self.inner.put_new(name, bytes)?;
+        if name.as_str().starts_with("packs/") {
+            (self.each)(name.last().parse().unwrap());
+        }
+        Ok(put)
+    }
+    fn get(&self, name: &Name, range: std::ops::Range<u64>) -> Result<bytes::Bytes, store::Error> {
+        self.inner.get(name, range)
+    }
+    fn size(&self, name: &Name) -> Result<u64, store::Error> {
+        self.inner.size(name)
+    }
+    fn list(
+        &self,
+        prefix: &str,
+        each: &mut dyn FnMut(store::Listed) -> Result<(), store::Error>,
+    ) -> Result<(), store::Error> {
+        self.inner.list(prefix, each)
+    }
+    fn remove(&self, name: &Name) -> Result<(), store::Error> {
+        self.inner.remove(name)
+    }
+    fn visibility_delay_seconds(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_pack_condemned_at_the_instant_it_appears_is_pinned() {
+    let world = World::new(60);
+    let collector = world.open();
+    let session = Arc::new(std::sync::Mutex::new(None::<Arc<Session>>));
+    let (theirs, running) = (collector.clone(), session.clone());
+    let each = move |pack: PackId| {
+        condemn(&theirs, vec![pack]);
+        let session = running.lock().unwrap().clone().unwrap();
+        session.heartbeat().unwrap();
+        let beat: Heartbeat = theirs.get_record(&layout::heartbeat(&session.sid(), 0)).unwrap();
+        assert_eq!(beat.pins, [pack]);
+    };
+    let store = Arc::new(AfterPack { inner: world.memory.clone(), each });
+    let ours = Arc::new(begin(&world.open_over(store)));
+    *session.lock().unwrap() = Some(ours.clone());
+    write(&ours, 1, 9000).unwrap();
+    ours.flush().unwrap();
+    *session.lock().unwrap() = None;
+    assert_eq!(world.names("packs").len(), 1);
 }
