@@ -1,6 +1,9 @@
 //! A reader of the format written from docs/format.md alone, with other crates for its AEAD, and
 //! nothing of icecore's: what it can read, the page describes.
 
+mod repository;
+mod whole;
+
 use std::collections::HashMap;
 
 use aes_gcm::{
@@ -104,54 +107,72 @@ impl SecondReader {
 
     /// Every blob of a pack, in its order. The bases of deltas lie before them.
     pub fn pack(&self, bytes: &[u8]) -> Vec<Blob> {
-        let table = self.table(bytes);
-        let salt = &bytes[10..42];
-        let mut rows = &table[4..];
-        let mut blobs = &bytes[42..bytes.len() - 12 - 16 - table.len()];
         let mut known = HashMap::new();
         let mut opened = Vec::new();
+        for sealed in self.rows(bytes) {
+            let base = sealed.base().map(|base| -> &Vec<u8> { &known[&base] });
+            let plain = self.blob(&sealed, base.map(Vec::as_slice));
+            known.insert(sealed.id(), plain.clone());
+            opened.push(Blob { kind: sealed.row[32] & 15, id: sealed.id(), plain });
+        }
+        opened
+    }
+
+    fn rows<'a>(&self, bytes: &'a [u8]) -> Vec<SealedBlob<'a>> {
+        let table = self.table(bytes);
+        let mut rows = &table[4..];
+        let mut blobs = &bytes[42..bytes.len() - 12 - 16 - table.len()];
+        let mut found = Vec::new();
         for _ in 0..u32_at(&table, 0) {
             let codec_bytes = if rows[32] >> 4 == 2 { 34 } else { 0 };
             let (row, left) = rows.split_at(41 + codec_bytes);
             let (sealed, after) = blobs.split_at(u32_at(row, 33));
             (rows, blobs) = (left, after);
-            let blob = self.blob(salt, row, sealed, &known);
-            known.insert(blob.id, blob.plain.clone());
-            opened.push(blob);
+            found.push(SealedBlob { salt: &bytes[10..42], row: row.to_vec(), sealed });
         }
         assert!(rows.is_empty() && blobs.is_empty());
-        opened
+        found
     }
 
-    fn blob(
-        &self,
-        salt: &[u8],
-        row: &[u8],
-        sealed: &[u8],
-        known: &HashMap<[u8; 32], Vec<u8>>,
-    ) -> Blob {
-        let id: [u8; 32] = row[..32].try_into().unwrap();
+    fn blob(&self, found: &SealedBlob, base: Option<&[u8]>) -> Vec<u8> {
+        let (id, row) = (found.id(), &found.row);
         let (kind, codec) = (row[32] & 15, row[32] >> 4);
         let codec_bytes = [&[codec], &row[41..]].concat();
         let purpose = self.sub(if kind == 0 { "data" } else { "node" });
-        let about = [salt, &id, &codec_bytes].concat();
+        let about = [found.salt, &id, &codec_bytes].concat();
         let key = *blake3::keyed_hash(&purpose, &about).as_bytes();
         let raw_len = &row[37..41];
         let aad = [&[1, 0], &self.repo_id[..], &[kind], &id, raw_len, &codec_bytes].concat();
-        let squeezed = open(key, [0; 12], &aad, sealed);
+        let squeezed = open(key, [0; 12], &aad, found.sealed);
         let mut plain = Vec::with_capacity(u32_at(raw_len, 0));
         match codec {
             0 => plain = squeezed,
             1 => drop(DCtx::create().decompress(&mut plain, &squeezed).unwrap()),
             2 => {
-                let base = &known[&row[41..73]];
                 let mut context = DCtx::create();
-                context.ref_prefix(base).unwrap();
+                context.ref_prefix(base.expect("a delta has a base")).unwrap();
                 context.decompress(&mut plain, &squeezed).unwrap();
             }
             other => panic!("codec {other}"),
         }
         assert_eq!(self.blob_id(kind, &plain), id);
-        Blob { kind, id, plain }
+        plain
+    }
+}
+
+/// A row of a pack's table, and the bytes it speaks of.
+struct SealedBlob<'a> {
+    salt: &'a [u8],
+    row: Vec<u8>,
+    sealed: &'a [u8],
+}
+
+impl SealedBlob<'_> {
+    fn id(&self) -> [u8; 32] {
+        self.row[..32].try_into().unwrap()
+    }
+
+    fn base(&self) -> Option<[u8; 32]> {
+        (self.row[32] >> 4 == 2).then(|| self.row[41..73].try_into().unwrap())
     }
 }

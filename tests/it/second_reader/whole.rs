@@ -1,0 +1,135 @@
+//! A repository that the library wrote, read whole by the second reader.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use icecore::{
+    ambient::Ambient,
+    chunk::{Cutter, Sizes},
+    format::snapshot::{NamedRoot, Snapshot, Summary},
+    repo::{InitOptions, OpenOptions, Repository, Session, SessionOptions},
+    seal::SlotParams,
+    store::{Abilities, local::LocalStore},
+    tree::{Aims, Merger, Pieces, Root, Splitter, Value, content::ContentWriter},
+};
+use secrecy::SecretString;
+
+use super::repository::{self, Entry, Store};
+
+const PASSWORD: &str = "correct horse";
+type Map = BTreeMap<Vec<u8>, Entry>;
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// Small chunks, so that a list of them grows long.
+const SIZES: Sizes = Sizes { min: 256, aim: 1024, max: 4096 };
+const HOLE: u64 = 5000;
+
+/// Three thousand entries, so that the tree has a level above its leaves; one with a few pieces
+/// and a hole, one with pieces enough for a tree of their own.
+fn entries() -> Map {
+    let head = |n: u64| noise(n, 60).iter().map(|byte| b'a' + byte % 16).collect::<Vec<u8>>();
+    let mut map: Map =
+        (0..3000).map(|n| (format!("srv\0{n:05}").into_bytes(), (head(n), Vec::new()))).collect();
+    let content = [noise(1, 9000), vec![0; HOLE as usize], noise(2, 7000)].concat();
+    map.insert(b"srv\0few".to_vec(), (head(1), content));
+    map.insert(b"srv\0many".to_vec(), (head(2), noise(3, 200_000)));
+    map
+}
+
+fn value(session: &Session, splitter: Splitter, cutter: &Cutter, entry: &Entry) -> Value {
+    let (head, content) = entry;
+    let head = Bytes::copy_from_slice(head);
+    if content.is_empty() {
+        return Value { head, pieces: Pieces::None };
+    }
+    let mut writer = ContentWriter::new(session, cutter, splitter);
+    if content.len() < 30_000 {
+        writer.write(&content[..9000]).unwrap();
+        writer.hole(HOLE).unwrap();
+        writer.write(&content[9000 + HOLE as usize..]).unwrap();
+    } else {
+        writer.write(content).unwrap();
+    }
+    Value { head, pieces: writer.finish().unwrap() }
+}
+
+/// Commits the tree that comes of `old` by these changes.
+fn commit(repo: &Repository, old: Option<Root>, changes: &Map) -> Root {
+    let keys = repo.keys();
+    let splitter = Splitter::new(keys.splitter_secret(), Aims::default());
+    let cutter = Cutter::new(keys.chunker_secret(), SIZES).unwrap();
+    let session = repo.begin(SessionOptions::default()).unwrap();
+    let mut merger = Merger::new(&session, splitter, old);
+    for (key, entry) in changes {
+        merger.put(key, &value(&session, splitter, &cutter, entry)).unwrap();
+    }
+    let root = merger.finish().unwrap();
+    let Root { id, level, entries, bytes } = root;
+    let snapshot = Snapshot {
+        time: repo.ambient().clock.now(),
+        host: "host.example".into(),
+        user: "someone".into(),
+        uid: 0,
+        gid: 0,
+        tags: Vec::new(),
+        paths: vec!["/srv".into()],
+        roots: vec![NamedRoot { name: "files".into(), id, level, entries, bytes }],
+        parent: None,
+        original: None,
+        program: "test".into(),
+        excludes: Vec::new(),
+        troubles: 0,
+        summary: Summary::default(),
+    };
+    session.commit(snapshot).unwrap();
+    root
+}
+
+fn write_repository(dir: &Path) -> Vec<Map> {
+    let (ambient, clock) = Ambient::fixed(1);
+    let store = Arc::new(LocalStore::create(dir).unwrap());
+    let init = InitOptions {
+        params: SlotParams::worthless(),
+        label: String::new(),
+        abilities: Abilities { create_if_absent: true, visibility_delay_seconds: 0 },
+    };
+    let password = SecretString::from(PASSWORD);
+    let repo = Repository::init(store, &password, &init, OpenOptions::default(), ambient).unwrap();
+    let mut map = entries();
+    let mut root = commit(&repo, None, &map);
+    let mut maps = vec![map.clone()];
+    for round in 0..3u8 {
+        clock.advance(Duration::from_secs(60));
+        let changes: Map = (0..3000)
+            .step_by(100)
+            .map(|n| (format!("srv\0{n:05}").into_bytes(), (vec![b'A' + round; 60], Vec::new())))
+            .collect();
+        root = commit(&repo, Some(root), &changes);
+        map.extend(changes);
+        maps.push(map.clone());
+    }
+    maps
+}
+
+#[test]
+fn a_repository_is_read_by_what_its_page_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path().join("repository");
+    let maps = write_repository(&top);
+    let store = Store::read(&top);
+    let repository = repository::Repository::open(&store, PASSWORD.as_bytes());
+    assert!(repository.deltas() >= 3, "{} deltas", repository.deltas());
+    let snapshots = repository.snapshots();
+    assert_eq!(snapshots.len(), maps.len());
+    for (snapshot, map) in snapshots.iter().zip(&maps) {
+        assert_eq!(snapshot.host, "host.example");
+        let [root] = &snapshot.roots[..] else { panic!("one tree") };
+        assert_eq!((root.name.as_str(), root.entries), ("files", map.len() as u64));
+        assert!(repository.tree(root) == *map);
+    }
+}
