@@ -1,6 +1,7 @@
 //! A reader of the format written from docs/format.md alone, with other crates for its AEAD, and
 //! nothing of icecore's: what it can read, the page describes.
 
+mod golden;
 mod repository;
 mod whole;
 

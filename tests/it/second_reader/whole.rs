@@ -6,7 +6,10 @@ use bytes::Bytes;
 use icecore::{
     ambient::Ambient,
     chunk::{Cutter, Sizes},
-    format::snapshot::{NamedRoot, Snapshot, Summary},
+    format::{
+        entry as files,
+        snapshot::{NamedRoot, Snapshot, Summary},
+    },
     repo::{InitOptions, OpenOptions, Repository, Session, SessionOptions},
     seal::SlotParams,
     store::{Abilities, local::LocalStore},
@@ -16,8 +19,8 @@ use secrecy::SecretString;
 
 use super::repository::{self, Entry, Store};
 
-const PASSWORD: &str = "correct horse";
-type Map = BTreeMap<Vec<u8>, Entry>;
+pub const PASSWORD: &str = "correct horse";
+pub type Map = BTreeMap<Vec<u8>, Entry>;
 
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
@@ -28,16 +31,39 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// Small chunks, so that a list of them grows long.
 const SIZES: Sizes = Sizes { min: 256, aim: 1024, max: 4096 };
 const HOLE: u64 = 5000;
+const ENTRIES: u64 = 1500;
 
-/// Three thousand entries, so that the tree has a level above its leaves; one with a few pieces
-/// and a hole, one with pieces enough for a tree of their own.
+/// The entry of a file of `n`'s, `bytes` long.
+fn head(n: u64, bytes: usize) -> Vec<u8> {
+    let entry = files::Entry {
+        size: bytes as u64,
+        mode: 0o644,
+        uid: 1000,
+        gid: 100,
+        user: "someone".into(),
+        group: "users".into(),
+        mtime: files::Time { seconds: 1_767_225_600 + n as i64, nanos: 123_456_789 },
+        ctime: files::Time { seconds: 1_767_225_600, nanos: 0 },
+        inode: 1_000_000 + n,
+        ..files::Entry::default()
+    };
+    entry.encode().unwrap()
+}
+
+/// So many entries that the tree has a level above its leaves; one with a few pieces and a hole,
+/// one with pieces enough for a tree of their own.
 fn entries() -> Map {
-    let head = |n: u64| noise(n, 60).iter().map(|byte| b'a' + byte % 16).collect::<Vec<u8>>();
-    let mut map: Map =
-        (0..3000).map(|n| (format!("srv\0{n:05}").into_bytes(), (head(n), Vec::new()))).collect();
+    let named = |n: u64| format!("srv\0{n:05}").into_bytes();
+    let mut map: Map = (0..ENTRIES).map(|n| (named(n), (head(n, 0), Vec::new()))).collect();
+    let dir = files::Entry { kind: files::Kind::Dir, mode: 0o755, ..files::Entry::default() };
+    let link = files::Kind::Symlink { target: b"app\xff".to_vec() };
+    let link = files::Entry { kind: link, size: 4, ..files::Entry::default() };
+    for (key, entry) in [("", &dir), ("srv", &dir), ("srv\0link", &link)] {
+        map.insert(key.into(), (entry.encode().unwrap(), Vec::new()));
+    }
     let content = [noise(1, 9000), vec![0; HOLE as usize], noise(2, 7000)].concat();
-    map.insert(b"srv\0few".to_vec(), (head(1), content));
-    map.insert(b"srv\0many".to_vec(), (head(2), noise(3, 200_000)));
+    map.insert(b"srv\0few".to_vec(), (head(1, content.len()), content));
+    map.insert(b"srv\0many".to_vec(), (head(2, 100_000), noise(3, 100_000)));
     map
 }
 
@@ -90,7 +116,7 @@ fn commit(repo: &Repository, old: Option<Root>, changes: &Map) -> Root {
     root
 }
 
-fn write_repository(dir: &Path) -> Vec<Map> {
+pub fn write_repository(dir: &Path) -> Vec<Map> {
     let (ambient, clock) = Ambient::fixed(1);
     let store = Arc::new(LocalStore::create(dir).unwrap());
     let init = InitOptions {
@@ -103,12 +129,10 @@ fn write_repository(dir: &Path) -> Vec<Map> {
     let mut map = entries();
     let mut root = commit(&repo, None, &map);
     let mut maps = vec![map.clone()];
-    for round in 0..3u8 {
+    for round in 1..4 {
         clock.advance(Duration::from_secs(60));
-        let changes: Map = (0..3000)
-            .step_by(100)
-            .map(|n| (format!("srv\0{n:05}").into_bytes(), (vec![b'A' + round; 60], Vec::new())))
-            .collect();
+        let changed = |n| (format!("srv\0{n:05}").into_bytes(), (head(n + round, 0), Vec::new()));
+        let changes: Map = (0..ENTRIES).step_by(100).map(changed).collect();
         root = commit(&repo, Some(root), &changes);
         map.extend(changes);
         maps.push(map.clone());
