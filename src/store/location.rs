@@ -246,7 +246,7 @@ mod tests {
         create(&location, &plain, &ambient).unwrap();
         let limited = StoreOptions { limit_upload_kib: Some(1000), ..StoreOptions::default() };
         let store = open(&location, &limited, &ambient).unwrap();
-        super::super::contract::check(&*store);
+        super::super::contract::check_few(&*store);
         let mut mistyped = StoreOptions::default();
         mistyped.options.insert("s3.reigon".into(), "x".into());
         let error = open(&location, &mistyped, &ambient).unwrap_err();

@@ -50,7 +50,8 @@ pub struct Abilities {
     pub visibility_delay_seconds: u64,
 }
 
-/// Five verbs (and a fact) over named, immutable objects of sealed bytes. Blocking; called from many threads.
+/// Five verbs, and a fact, over named, immutable objects of sealed bytes. Blocking; called from
+/// many threads.
 ///
 /// An implementation's retries, if any, are inside it: an error that comes out is final for the
 /// caller. `contract::check` is what each implementation and wrapper must pass.

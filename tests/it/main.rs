@@ -3,6 +3,7 @@
 mod format_page;
 mod format_records;
 mod format_vectors;
+mod local_store;
 mod model;
 mod mount;
 mod reading;

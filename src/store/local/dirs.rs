@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, fstat, mkdirat, openat},
+    fs::{AtFlags, Mode, OFlags, fstat, linkat, mkdirat, openat},
     io::Errno,
 };
 
@@ -22,6 +22,8 @@ pub const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlag
 const PACKS: &str = "packs";
 
 type Sync = Box<dyn Fn(BorrowedFd<'_>) -> io::Result<()> + Send + std::marker::Sync>;
+/// In a directory, from one name to another.
+type Link = Box<dyn Fn(&OwnedFd, &str, &str) -> Result<(), Errno> + Send + std::marker::Sync>;
 
 pub struct Dirs {
     root: OwnedFd,
@@ -32,8 +34,9 @@ pub struct Dirs {
     /// A sync failed, so the kernel may have dropped what it promised: nothing is promised here
     /// any more.
     broken: AtomicBool,
-    /// fsync(2); a seam for the tests below this room only.
+    /// fsync(2) and link(2); seams for the tests of this room only.
     pub sync: Sync,
+    pub link: Link,
 }
 
 impl Dirs {
@@ -45,6 +48,7 @@ impl Dirs {
             lasting: Mutex::default(),
             broken: AtomicBool::new(false),
             sync: Box::new(|fd| Ok(rustix::fs::fsync(fd)?)),
+            link: Box::new(|dir, from, to| linkat(dir, from, dir, to, AtFlags::empty())),
         })
     }
 

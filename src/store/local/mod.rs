@@ -149,12 +149,80 @@ impl Store for LocalStore {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use super::*;
+    use crate::store::list_all;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
 
     #[test]
     fn keeps_the_contract() {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::create(&dir.path().join("a/b")).unwrap();
         crate::store::contract::check(&store);
+        crate::store::contract::check_few(&LocalStore::open(&dir.path().join("a/b")).unwrap());
+    }
+
+    #[test]
+    fn places_that_can_not_be_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |path: &Path| LocalStore::open(path).unwrap_err().kind;
+        assert_eq!(open(&dir.path().join("missing")), ErrorKind::NotFound);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(open(&dir.path().join("file")), ErrorKind::NotFound);
+        // Not even root may make a directory there.
+        let made = LocalStore::create(Path::new("/sys/icecore")).unwrap_err();
+        assert_eq!(made.kind, ErrorKind::Denied, "{made}");
+        LocalStore::create(dir.path()).expect("what exists may be created again");
+    }
+
+    #[test]
+    fn a_repository_that_vanishes_has_no_empty_listing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("repo");
+        let store = LocalStore::create(&path).unwrap();
+        assert_eq!(list_all(&store, "snapshots").unwrap(), []);
+        fs::remove_dir_all(&path).unwrap();
+        assert_eq!(list_all(&store, "snapshots").unwrap_err().kind, ErrorKind::NotFound);
+        // Another one in its place is another one.
+        fs::create_dir(&path).unwrap();
+        list_all(&store, "snapshots").unwrap_err();
+        store.put_new(&name("x"), Bytes::new()).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(dir.path()).unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for object in ["fifo", "packs"] {
+            for error in [
+                store.get(&name(object), 0..1).unwrap_err(),
+                store.size(&name(object)).unwrap_err(),
+            ] {
+                assert_eq!(error.kind, NOT_A_FILE, "{object}");
+            }
+        }
+        assert_eq!(list_all(&store, "").unwrap(), [], "nor is it listed");
+    }
+
+    #[test]
+    fn kinds_of_objects_may_lie_on_another_disk() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = LocalStore::create(dir.path()).unwrap();
+        fs::remove_dir_all(dir.path().join("packs")).unwrap();
+        symlink(other.path(), dir.path().join("packs")).unwrap();
+        symlink(".", dir.path().join("index")).unwrap();
+        store.put_new(&name("packs/00/x"), Bytes::from_static(b"1")).unwrap();
+        assert!(other.path().join("00/x").is_file());
+        // A link to above is met once, not for ever.
+        let listed: Vec<String> =
+            list_all(&store, "").unwrap().iter().map(|l| l.name.to_string()).collect();
+        assert!(listed.contains(&"packs/00/x".to_owned()), "{listed:?}");
+        assert!(listed.len() <= 2, "{listed:?}");
     }
 }

@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::failure::Failure;
 use crate::{limits::PACK_MAX_BYTES, store::pace::Pace};
 
-/// A server that got all of a request with a body may take so many times the stall time to answer: the last
-/// bytes still lie in buffers on the way, and it may be syncing.
+/// A server that got all of a request with a body may take so many times the stall time to answer:
+/// the last bytes still lie in buffers on the way, and it may be syncing.
 const ANSWER_STALLS: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// So much of an error's body is looked at.
