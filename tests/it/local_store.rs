@@ -81,7 +81,7 @@ fn writes_until_it_is_killed() {
 #[test]
 fn a_full_disk_is_told_and_nothing_is_harmed() {
     let directory = tempfile::tempdir().unwrap();
-    let mount = "mount -t tmpfs -o size=4m none \"$0\" && exec \"$@\"";
+    let mount = "mount -t tmpfs -o size=3500k none \"$0\" && exec \"$@\"";
     let inside = child("local_store::fills_its_disk", directory.path());
     let ran = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", mount])
@@ -108,7 +108,7 @@ fn fills_its_disk() {
     let megabyte = Bytes::from(vec![7; MIB]);
     let full =
         (0..10).find_map(|n| store.put_new(&name(&format!("x/{n}")), megabyte.clone()).err());
-    assert_eq!(full.expect("10 MiB do not fit into 4").kind, ErrorKind::Full);
+    assert_eq!(full.expect("10 MiB do not fit into 3.5").kind, ErrorKind::Full);
     let there = list_all(&store, "").unwrap();
     assert_eq!(there.len(), 3, "what was put is there");
     for listed in there {
