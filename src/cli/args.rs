@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{cat, completions, diff, find, init, key, ls, man, mount, restore, snapshots};
+use super::{
+    backup, cat, completions, diff, find, forget, init, key, ls, man, mount, restore, snapshots,
+    tag, undelete,
+};
 
 /// Deduplicated, encrypted snapshots of files, on a local disk or in a bucket.
 #[derive(Debug, Parser)]
@@ -103,6 +106,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Init(init::Args),
+    #[command(visible_alias = "snapshot")]
+    Backup(backup::Args),
     #[command(visible_alias = "list")]
     Snapshots(snapshots::Args),
     Ls(ls::Args),
@@ -110,6 +115,9 @@ pub enum Verb {
     Find(find::Args),
     Diff(diff::Args),
     Restore(restore::Args),
+    Tag(tag::Args),
+    Forget(forget::Args),
+    Undelete(undelete::Args),
     #[command(subcommand)]
     Key(key::Verb),
     Mount(mount::Args),

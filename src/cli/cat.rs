@@ -42,7 +42,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         ["snapshot", name] => {
             let name = name.parse()?;
             let repository = open::open(global)?;
-            let all = repository.snapshots()?;
+            let all = open::shelf(&repository)?;
             screen.document(&snapshots::document(select::one(&all, &name, &filter)?))?;
         }
         [text] => {
@@ -52,7 +52,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
                 return Err(Failure::Usage(what));
             };
             let repository = open::open(global)?;
-            let all = repository.snapshots()?;
+            let all = open::shelf(&repository)?;
             let root = open::files(select::one(&all, &reference.name, &filter)?)?;
             let reader = repository.reader()?;
             let file = cat::open(&reader, &root, path.as_bytes())?;

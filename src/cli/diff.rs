@@ -43,7 +43,7 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let (from, to): (Reference, Reference) = (args.from.parse()?, args.to.parse()?);
     let repository = open::open(global)?;
-    let all = repository.snapshots()?;
+    let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
     let old = select::one(&all, &from.name, &filter)?;
     let new = select::one(&all, &to.name, &filter)?;

@@ -76,7 +76,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     })
     .map_err(Failure::usage)?;
     let repository = open::open(global)?;
-    let all = repository.snapshots()?;
+    let all = open::shelf(&repository)?;
     let chosen = select::several(&all, &names, &args.filter.to_select()?)?;
     let reader = repository.reader()?;
     let mut documents = Vec::new();

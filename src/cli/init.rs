@@ -65,7 +65,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let abilities = store::probe(&*store, &place.ambient)
         .map_err(|e| Failure::while_doing(cannot(&place), e))?;
     let init = InitOptions { params, label: place.ambient.user.clone(), abilities };
-    let options = open::open_options(global);
+    let options = open::open_options(global, None)?;
     let made = Repository::init(store, &password, &init, options, place.ambient.clone())
         .map_err(|e| Failure::while_doing(cannot(&place), e))?;
     let id = made.config().repo_id.to_string();

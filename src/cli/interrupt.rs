@@ -35,8 +35,3 @@ pub fn cancels(progress: &Arc<Progress>) {
         *running = Arc::downgrade(progress);
     }
 }
-
-/// Whether a clean stop was asked for.
-pub fn asked() -> bool {
-    ASKED.load(Ordering::SeqCst)
-}

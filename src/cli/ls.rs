@@ -47,7 +47,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let mut paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.clone().into_bytes()).collect();
     paths.extend(reference.path.map(String::into_bytes));
     let repository = open::open(global)?;
-    let all = repository.snapshots()?;
+    let all = open::shelf(&repository)?;
     let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
     let root = open::files(kept)?;
     let reader = repository.reader()?;

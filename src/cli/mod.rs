@@ -1,6 +1,7 @@
 //! The person's face of the library: the command line in, tables, JSON, hints and exit codes out.
 
 mod args;
+mod backup;
 mod cat;
 mod completions;
 mod diff;
@@ -9,6 +10,7 @@ mod exit;
 mod failure;
 mod filter;
 mod find;
+mod forget;
 mod hint;
 mod init;
 mod interrupt;
@@ -22,6 +24,8 @@ mod password;
 mod restore;
 mod screen;
 mod snapshots;
+mod tag;
+mod undelete;
 mod units;
 mod version;
 mod watch;
@@ -86,6 +90,7 @@ fn run(line: CommandLine, screen: &mut Screen) -> Result<Exit, Failure> {
     }
     match verb {
         Verb::Init(args) => init::run(&args, &global, screen),
+        Verb::Backup(args) => backup::run(&args, &global, screen),
         Verb::Snapshots(args) => snapshots::run(&args, &global, screen),
         Verb::Ls(args) => ls::run(&args, &global, screen),
         Verb::Cat(args) => cat::run(&args, &global, screen),
@@ -93,6 +98,9 @@ fn run(line: CommandLine, screen: &mut Screen) -> Result<Exit, Failure> {
         Verb::Diff(args) => diff::run(&args, &global, screen),
         Verb::Restore(args) => restore::run(&args, &global, screen),
         Verb::Mount(args) => mount::run(&args, &global, screen),
+        Verb::Tag(args) => tag::run(&args, &global, screen),
+        Verb::Forget(args) => forget::run(&args, &global, screen),
+        Verb::Undelete(args) => undelete::run(&args, &global, screen),
         Verb::Key(verb) => key::run(&verb, &global, screen),
         Verb::Completions(args) => completions::run(&args, screen),
         Verb::Man(args) => man::run(&args, screen),

@@ -5,7 +5,9 @@ use std::{fs, path::PathBuf, sync::Arc};
 use etcetera::BaseStrategy;
 use icecore::{
     ambient::Ambient,
+    limits::{MIB, PACK_AIM_MAX_BYTES, PACK_AIM_MIN_BYTES},
     repo::{self, Kept, OpenOptions, Repository},
+    seal,
     store::{self, Store, location},
     tree::Root,
     verbs::{Error, entries},
@@ -13,15 +15,22 @@ use icecore::{
 
 use super::{
     args::Global,
+    backup::{Compression, Writing},
     environment,
     failure::Failure,
     password::{self, Source},
+    screen,
 };
 
 /// Opens the repository that the flags and variables name.
 pub fn open(global: &Global) -> Result<Repository, Failure> {
+    open_with(global, None)
+}
+
+/// The same, with a say in how new packs are made.
+pub fn open_with(global: &Global, writing: Option<&Writing>) -> Result<Repository, Failure> {
     let place = Place::find(global)?;
-    let options = open_options(global);
+    let options = open_options(global, writing)?;
     let source = Source::choose(global.password_command.clone(), global.password_file.clone())?;
     let cannot = |error| Failure::while_doing(format!("cannot open repository {place}"), error);
     let store = location::open(&place.location, &place.options, &place.ambient).map_err(
@@ -115,10 +124,27 @@ pub fn ambient() -> Ambient {
     Ambient::real(host, user.unwrap_or_else(|| uzers::get_current_uid().to_string()))
 }
 
-/// How to open: where the cache is.
-pub fn open_options(global: &Global) -> OpenOptions {
-    OpenOptions { cache_dir: cache_dir(global), ..OpenOptions::default() }
+/// How to open: where the cache is, how packs are made.
+pub fn open_options(global: &Global, writing: Option<&Writing>) -> Result<OpenOptions, Failure> {
+    let mut options = OpenOptions { cache_dir: cache_dir(global), ..OpenOptions::default() };
+    if let Some(writing) = writing {
+        options.compression = match writing.compression {
+            Compression::Auto => seal::Compression::Auto,
+            Compression::Off => seal::Compression::Off,
+            Compression::Fastest => seal::Compression::Fastest,
+            Compression::Better => seal::Compression::Better,
+            Compression::Max => seal::Compression::Max,
+        };
+        if let Some(mib) = writing.pack_size {
+            options.pack_aim_bytes = mib as usize * MIB;
+        }
+    }
+    Ok(options)
 }
+
+/// The sizes of packs that `--pack-size` may ask for, in MiB.
+pub const PACK_SIZES_MIB: std::ops::RangeInclusive<i64> =
+    (PACK_AIM_MIN_BYTES / MIB) as i64..=(PACK_AIM_MAX_BYTES / MIB) as i64;
 
 /// `None`: one that is gone afterwards.
 fn cache_dir(global: &Global) -> Option<PathBuf> {
@@ -127,6 +153,15 @@ fn cache_dir(global: &Global) -> Option<PathBuf> {
     }
     let usual = || Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("icecore"));
     global.cache_dir.clone().filter(|dir| !dir.as_os_str().is_empty()).or_else(usual)
+}
+
+/// All snapshots that can be read; the others are named on standard error, and stop nothing.
+pub fn shelf(repository: &Repository) -> Result<Vec<Kept>, Failure> {
+    let survey = repository.survey()?;
+    for damage in &survey.damage {
+        screen::warn(&format!("warning: {}: {}", damage.object, damage.error));
+    }
+    Ok(survey.kept)
 }
 
 /// The tree of a snapshot's files.

@@ -101,7 +101,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         target_options: TargetOptions::default(),
     };
     let repository = open::open(global)?;
-    let all = repository.snapshots()?;
+    let all = open::shelf(&repository)?;
     let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
     let root = open::files(kept)?;
     let reader = repository.reader()?;

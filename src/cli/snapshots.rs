@@ -47,7 +47,7 @@ pub struct Args {
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let repository = open::open(global)?;
-    let all = repository.snapshots()?;
+    let all = open::shelf(&repository)?;
     let names = select::names(&args.snapshots)?;
     let filter = args.filter.to_select()?;
     let mut chosen = if args.forgotten {

@@ -1,5 +1,6 @@
 //! What one can ask of a repository: one file a verb.
 
+mod again;
 pub mod backup;
 pub mod cat;
 pub mod diff;
@@ -10,5 +11,7 @@ pub mod forget;
 pub mod mount;
 pub mod restore;
 pub mod select;
+pub mod tag;
+pub mod undelete;
 
 pub use error::Error;

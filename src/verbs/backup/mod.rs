@@ -4,6 +4,7 @@ mod content;
 mod counts;
 mod error;
 mod files;
+mod plan;
 mod pool;
 mod previous;
 mod run;
@@ -13,4 +14,5 @@ mod worker;
 use counts::Counts;
 
 pub use error::Error;
+pub use plan::{Plan, plan};
 pub use run::{FILES_ROOT, Options, Outcome, Source, backup};

@@ -91,6 +91,6 @@ fn send_all<R: ReadBlobs>(
     Ok(())
 }
 
-fn shown(key: &[u8]) -> String {
+pub(super) fn shown(key: &[u8]) -> String {
     String::from_utf8_lossy(&path_of_key(key)).into_owned()
 }

@@ -195,7 +195,11 @@ fn record(
 }
 
 /// The newest snapshot of the same host and paths, as restic chooses it.
-fn find_parent(repo: &Repository, host: &str, paths: &[String]) -> Result<Option<Kept>, Error> {
+pub(super) fn find_parent(
+    repo: &Repository,
+    host: &str,
+    paths: &[String],
+) -> Result<Option<Kept>, Error> {
     let kept = repo.snapshots().map_err(Error::Repo)?;
     let same = |kept: &Kept| {
         kept.forgotten.is_none() && kept.snapshot.host == host && kept.snapshot.paths == paths
@@ -204,17 +208,22 @@ fn find_parent(repo: &Repository, host: &str, paths: &[String]) -> Result<Option
 }
 
 fn shown_paths(source: &Source) -> Vec<String> {
-    let show = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
-    let mut shown: Vec<_> = match source {
-        Source::Paths { paths, .. } => paths.iter().map(|path| show(path)).collect(),
-        Source::Stream(stream) => vec![show(&path_of_key(stream.key()))],
-    };
+    match source {
+        Source::Paths { paths, .. } => shown_path_list(paths),
+        Source::Stream(stream) => shown_path_list(&[path_of_key(stream.key())]),
+    }
+}
+
+/// Paths as a snapshot records them.
+pub(super) fn shown_path_list(paths: &[Vec<u8>]) -> Vec<String> {
+    let show = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+    let mut shown: Vec<_> = paths.iter().map(show).collect();
     shown.sort_unstable();
     shown.dedup();
     shown
 }
 
-fn files_root(snapshot: &Snapshot) -> Option<Root> {
+pub(super) fn files_root(snapshot: &Snapshot) -> Option<Root> {
     let root = snapshot.roots.iter().find(|root| root.name == FILES_ROOT)?;
     Some(Root { id: root.id, level: root.level, entries: root.entries, bytes: root.bytes })
 }

@@ -1,0 +1,434 @@
+//! `icecore backup`: a new snapshot of files.
+
+use std::{
+    ffi::OsString,
+    io::Read,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+    time::Duration,
+};
+
+use icecore::{
+    format::{entry::Time, snapshot::Summary},
+    id::Sid,
+    repo::Repository,
+    source::{
+        files::{self, Excludes, Separator, Tag, WalkOptions},
+        stream::Stream,
+    },
+    verbs::{
+        backup::{self, Options, Outcome, Source},
+        diff::{self, Modifier, Scope},
+        entries::{self, Depth, Item},
+    },
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    filter::split_tags,
+    open,
+    screen::{self, Loudness, Screen},
+    units,
+    watch::Watch,
+};
+
+/// Make a snapshot of files and directories
+///
+/// Unchanged files are recognised by size, times and inode and are not read again. What can't be
+/// read is left out, named and counted; the snapshot is made all the same, with exit code 3.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  icecore backup /srv/app /etc
+  icecore backup ~ --exclude '*.o' --exclude-caches --one-file-system
+  icecore backup --files-from list.txt --tag nightly
+  pg_dump shop | icecore backup --stdin --stdin-filename shop.sql
+  icecore backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop
+
+Patterns for --exclude are those of .gitignore: `*.o` anywhere, `/srv/app/tmp` that one,
+`!keep.o` takes back; the last one that matches decides.")]
+pub struct Args {
+    /// Files and directories; with --stdin-from-command, the command and its arguments
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// Give the snapshot these tags; may be given more than once
+    #[arg(long, value_name = "TAG[,TAG...]")]
+    pub tag: Vec<String>,
+
+    /// The name of the host in the snapshot, instead of this machine's
+    #[arg(short = 'H', long, value_name = "HOST", env = "ICECORE_HOST", hide_env_values = true)]
+    pub host: Option<String>,
+
+    /// Show what would be stored, and store nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    /// Read every file again, whatever its times say
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Make no snapshot when nothing has changed
+    #[arg(long)]
+    pub skip_if_unchanged: bool,
+
+    #[command(flatten)]
+    pub leave_out: LeaveOut,
+    #[command(flatten)]
+    pub elsewhere: Elsewhere,
+    #[command(flatten)]
+    pub writing: Writing,
+}
+
+/// What is not taken.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What to leave out")]
+pub struct LeaveOut {
+    /// Leave out what matches this pattern
+    #[arg(short, long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+
+    /// Leave out what matches one of the patterns in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    pub exclude_file: Vec<PathBuf>,
+
+    /// Leave out the content of directories that hold such a file
+    /// (NAME:HEADER: if it begins with HEADER)
+    #[arg(long, value_name = "NAME[:HEADER]")]
+    pub exclude_if_present: Vec<String>,
+
+    /// Leave out the content of cache directories (those with a CACHEDIR.TAG)
+    #[arg(long)]
+    pub exclude_caches: bool,
+
+    /// Leave out files larger than this, as in `100M`
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_bytes)]
+    pub exclude_larger_than: Option<u64>,
+
+    /// Do not go over to other file systems
+    #[arg(short = 'x', long)]
+    pub one_file_system: bool,
+}
+
+/// What to take, if it is not in the arguments.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What to take, from elsewhere")]
+pub struct Elsewhere {
+    /// Take the paths in this file, one a line (`-`: standard input)
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Vec<PathBuf>,
+
+    /// Store standard input as one file
+    #[arg(long, conflicts_with_all = ["paths", "files_from", "stdin_from_command"])]
+    pub stdin: bool,
+
+    /// The name of that file
+    #[arg(long, value_name = "NAME", default_value = "stdin")]
+    pub stdin_filename: String,
+
+    /// Run the command in the arguments and store its output as one file; a command that fails
+    /// makes no snapshot
+    #[arg(long, requires = "paths", conflicts_with = "files_from")]
+    pub stdin_from_command: bool,
+}
+
+/// How data is packed.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Packing")]
+pub struct Writing {
+    /// How hard to squeeze what is new
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        env = "ICECORE_COMPRESSION",
+        hide_env_values = true,
+        default_value = "auto"
+    )]
+    pub compression: Compression,
+
+    /// Fill packs up to this size, in MiB
+    #[arg(
+        long,
+        value_name = "MIB",
+        env = "ICECORE_PACK_SIZE", hide_env_values = true,
+        value_parser = clap::value_parser!(u32).range(open::PACK_SIZES_MIB)
+    )]
+    pub pack_size: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compression {
+    Auto,
+    Off,
+    Fastest,
+    Better,
+    Max,
+}
+
+pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let taken = take(args)?;
+    let repository = open::open_with(global, Some(&args.writing))?;
+    let ambient = repository.ambient().clone();
+    let host = args.host.clone().filter(|host| !host.is_empty()).unwrap_or(ambient.host.clone());
+    let source = match taken {
+        Taken::Paths(paths) => {
+            let (walk, patterns) = walk_options(&args.leave_out)?;
+            if args.dry_run {
+                return plan(&repository, paths, walk, &host, args.force, screen);
+            }
+            (Source::Paths { paths, walk }, patterns)
+        }
+        Taken::Stream if args.dry_run => {
+            return Err(Failure::Usage("a stream can't be looked at without reading it".into()));
+        }
+        Taken::Stream => (Source::Stream(stream(args, ambient.clock.now())?), Vec::new()),
+    };
+    let (source, excludes) = source;
+    let tags = args.tag.iter().flat_map(|list| split_tags(list)).filter(|tag| !tag.is_empty());
+    let options = Options {
+        tags: tags.collect(),
+        excludes,
+        host,
+        time: None,
+        force: args.force,
+        skip_if_unchanged: args.skip_if_unchanged,
+    };
+    let mut watch = Watch::start(screen, "backup")?;
+    let outcome = backup::backup(&repository, source, options, &watch.progress)?;
+    watch.clear();
+    if screen.loudness >= Loudness::Verbose {
+        name_changes(&repository, &outcome, screen)?;
+    }
+    show(&outcome, watch.started.elapsed(), screen)?;
+    Ok(if outcome.troubles > 0 { Exit::Troubles } else { Exit::Done })
+}
+
+/// What the arguments ask for.
+enum Taken {
+    /// Absolute.
+    Paths(Vec<Vec<u8>>),
+    Stream,
+}
+
+fn take(args: &Args) -> Result<Taken, Failure> {
+    if args.elsewhere.stdin || args.elsewhere.stdin_from_command {
+        return Ok(Taken::Stream);
+    }
+    let mut paths: Vec<PathBuf> = args.paths.clone();
+    for list in &args.elsewhere.files_from {
+        let what = || format!("cannot read the list of paths {}", list.display());
+        let text = if list.as_os_str() == "-" {
+            let mut text = Vec::new();
+            std::io::stdin().read_to_end(&mut text).map(|_| text)
+        } else {
+            std::fs::read(list)
+        };
+        let text = text.map_err(|error| Failure::while_doing(what(), error))?;
+        let listed = files::paths_in(&text, Separator::Line);
+        paths.extend(listed.into_iter().map(|path| OsString::from_vec(path).into()));
+    }
+    if paths.is_empty() {
+        return Err(Failure::Usage("what shall be backed up? name a file or a directory".into()));
+    }
+    let absolute = |path: &PathBuf| {
+        let what = || format!("cannot make {} an absolute path", path.display());
+        let absolute = std::path::absolute(path);
+        let absolute = absolute.map_err(|error| Failure::while_doing(what(), error))?;
+        Ok(without_dots(absolute.as_os_str().as_bytes()))
+    };
+    Ok(Taken::Paths(paths.iter().map(absolute).collect::<Result<_, Failure>>()?))
+}
+
+/// `a/b/..` as `a`, as a person means it.
+fn without_dots(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    [b"/", parts.join(&b'/').as_slice()].concat()
+}
+
+/// The options of the walk, and the patterns for the record.
+fn walk_options(leave_out: &LeaveOut) -> Result<(WalkOptions, Vec<String>), Failure> {
+    let mut patterns = leave_out.exclude.clone();
+    for file in &leave_out.exclude_file {
+        let what = || format!("cannot read the patterns in {}", file.display());
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|error| Failure::while_doing(what(), error))?;
+        patterns.extend(files::patterns_in(&text).map(str::to_owned));
+    }
+    let excludes = Excludes::new(patterns.iter().map(String::as_str)).map_err(Failure::usage)?;
+    let tag = |text: &String| Tag::parse(text.as_bytes()).map_err(Failure::usage);
+    let tags = leave_out.exclude_if_present.iter().map(tag).collect::<Result<_, Failure>>()?;
+    let options = WalkOptions {
+        excludes,
+        exclude_if_present: tags,
+        exclude_caches: leave_out.exclude_caches,
+        exclude_larger_than: leave_out.exclude_larger_than,
+        one_file_system: leave_out.one_file_system,
+    };
+    Ok((options, patterns))
+}
+
+fn stream(args: &Args, now: Timestamp) -> Result<Stream, Failure> {
+    let name = args.elsewhere.stdin_filename.trim_start_matches('/');
+    let path = format!("/{name}").into_bytes();
+    let now = Time { seconds: now.as_second(), nanos: now.subsec_nanosecond().unsigned_abs() };
+    let stream = if args.elsewhere.stdin_from_command {
+        let command: Vec<OsString> = args.paths.iter().map(|part| part.clone().into()).collect();
+        Stream::of_command(&path, now, &command)?
+    } else {
+        Stream::of(&path, now, Box::new(std::io::stdin()))?
+    };
+    Ok(stream)
+}
+
+fn plan(
+    repository: &Repository,
+    paths: Vec<Vec<u8>>,
+    walk: WalkOptions,
+    host: &str,
+    force: bool,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let mut watch = Watch::start(screen, "plan")?;
+    let plan = backup::plan(repository, paths, walk, host, force, &watch.progress)?;
+    watch.clear();
+    if screen.json {
+        let mut document = summary(&plan.summary, watch.started.elapsed());
+        document["dry_run"] = true.into();
+        document["bytes_to_read"] = plan.bytes_to_read.into();
+        screen.document(&document)?;
+    } else {
+        counts(&plan.summary, screen)?;
+        screen.chat(&format!("would read {}", units::bytes(plan.bytes_to_read)))?;
+    }
+    Ok(if watch.troubles() > 0 { Exit::Troubles } else { Exit::Done })
+}
+
+/// Names what differs from the snapshot before, or everything when there was none.
+fn name_changes(
+    repository: &Repository,
+    outcome: &Outcome,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let (Some(new), all) = (outcome.snapshot, repository.snapshots()?) else { return Ok(()) };
+    let root = |sid: Sid| all.iter().find(|kept| kept.sid == sid).map(open::files).transpose();
+    let Some(new) = root(new)? else { return Ok(()) };
+    let reader = repository.reader()?;
+    let Some(old) = outcome.parent.map(root).transpose()?.flatten() else {
+        for item in entries::below(&reader, &new, b"/", Depth::Everything)? {
+            name(Modifier::Added, &item?, screen)?;
+        }
+        return Ok(());
+    };
+    let scope = Scope::default();
+    for changed in diff::diff(&reader, &old, &new, &scope) {
+        let changed = changed?;
+        let is_small = changed.modifier == Modifier::Metadata;
+        if !is_small || screen.loudness == Loudness::VeryVerbose {
+            name(changed.modifier, changed.item(), screen)?;
+        }
+    }
+    Ok(())
+}
+
+fn name(modifier: Modifier, item: &Item, screen: &mut Screen) -> Result<(), Failure> {
+    let action = match modifier {
+        Modifier::Added => "new",
+        Modifier::Removed => "removed",
+        Modifier::Type | Modifier::Content => "modified",
+        Modifier::Metadata => "metadata",
+    };
+    if screen.json {
+        return screen.document(&json!({
+            "message_type": "verbose_status",
+            "action": action,
+            "item": String::from_utf8_lossy(&item.path()),
+            "data_size": item.entry.size,
+        }));
+    }
+    screen.bytes(format!("{action:8}  ").as_bytes())?;
+    screen.path(&item.path())?;
+    screen.bytes(b"\n")
+}
+
+fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Failure> {
+    let Summary { data_added, data_added_packed, .. } = outcome.summary;
+    if screen.json {
+        let mut document = summary(&outcome.summary, took);
+        document["snapshot_id"] = json!(outcome.snapshot);
+        document["parent"] = json!(outcome.parent);
+        document["error_count"] = outcome.troubles.into();
+        return screen.document(&document);
+    }
+    counts(&outcome.summary, screen)?;
+    screen.chat(&format!(
+        "added:  {}, stored in {}",
+        units::bytes(data_added),
+        units::bytes(data_added_packed)
+    ))?;
+    screen.chat(&format!(
+        "in all: {}, {} in {}",
+        units::counted(outcome.summary.total_files_processed, "file", "files"),
+        units::bytes(outcome.summary.total_bytes_processed),
+        units::duration(took)
+    ))?;
+    if outcome.troubles > 0 {
+        let what = units::counted(outcome.troubles, "item", "items");
+        screen::warn(&format!("{what} could not be read, or not whole"));
+    }
+    match outcome.snapshot {
+        Some(sid) => screen.chat(&format!("snapshot {} made", sid.short())),
+        None => screen.chat("nothing has changed: no snapshot made"),
+    }
+}
+
+fn counts(summary: &Summary, screen: &mut Screen) -> Result<(), Failure> {
+    let Summary { files_new, files_changed, files_unmodified, .. } = *summary;
+    let Summary { dirs_new, dirs_changed, dirs_unmodified, .. } = *summary;
+    for (what, new, changed, same) in [
+        ("files: ", files_new, files_changed, files_unmodified),
+        ("dirs:  ", dirs_new, dirs_changed, dirs_unmodified),
+    ] {
+        let [new, changed, same] = [new, changed, same].map(units::count);
+        screen.chat(&format!("{what} {new} new, {changed} changed, {same} unmodified"))?;
+    }
+    Ok(())
+}
+
+fn summary(summary: &Summary, took: Duration) -> Value {
+    let mut document = json!(summary);
+    document["message_type"] = "summary".into();
+    document["total_duration"] = took.as_secs_f64().into();
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_go_as_a_person_means_them() {
+        for (path, plain) in [
+            ("/a/b", "/a/b"),
+            ("/a/./b/", "/a/b"),
+            ("/a/b/../c", "/a/c"),
+            ("/../..", "/"),
+            ("/", "/"),
+        ] {
+            assert_eq!(without_dots(path.as_bytes()), plain.as_bytes());
+        }
+    }
+}

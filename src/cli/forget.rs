@@ -1,0 +1,210 @@
+//! `icecore forget`: snapshots that are no longer wanted.
+
+use icecore::verbs::{
+    forget::{
+        self, GroupPlan,
+        policy::{Keep, Policy},
+        within::Within,
+    },
+    select::{self, GroupBy},
+};
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::{
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    filter::{Filter, split_tags},
+    open,
+    screen::{self, Screen, printable},
+    snapshots, units,
+    watch::Watch,
+};
+
+/// Forget snapshots, by name or by a policy
+///
+/// Snapshots are grouped (by host and paths, unless --group-by says otherwise) and the policy is
+/// applied to each group. What it does not keep is forgotten; it can come back with `undelete`
+/// until its time is over, and its data goes with a `prune` after that.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  icecore forget 3f9a12bc
+  icecore forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
+  icecore forget --keep-within 30d --keep-tag release --prune
+  icecore forget --keep-last 1 --host old-server --group-by host
+
+Stretches of time are numbers and units: 1y5m7d2h, 2w. They count back from the newest snapshot
+of a group.")]
+pub struct Args {
+    /// Forget these, whatever their age
+    #[arg(value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+
+    #[command(flatten)]
+    pub keep: KeepRules,
+
+    /// What makes snapshots a group: some of host, paths, tags; `''` for one group of all
+    #[arg(short, long, value_name = "WHAT[,WHAT...]", default_value = "host,paths")]
+    pub group_by: GroupBy,
+
+    /// Show what would be forgotten, and forget nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub filter: Filter,
+}
+
+/// What the policy keeps.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What to keep")]
+pub struct KeepRules {
+    /// The newest N (or `unlimited`)
+    #[arg(short = 'l', long, value_name = "N")]
+    pub keep_last: Option<Keep>,
+    /// The newest of each of the last N hours that have one
+    #[arg(long, value_name = "N")]
+    pub keep_hourly: Option<Keep>,
+    /// The newest of each of the last N days that have one
+    #[arg(short = 'd', long, value_name = "N")]
+    pub keep_daily: Option<Keep>,
+    /// The newest of each of the last N weeks (Monday to Sunday) that have one
+    #[arg(short = 'w', long, value_name = "N")]
+    pub keep_weekly: Option<Keep>,
+    /// The newest of each of the last N months that have one
+    #[arg(short = 'm', long, value_name = "N")]
+    pub keep_monthly: Option<Keep>,
+    /// The newest of each of the last N years that have one
+    #[arg(short = 'y', long, value_name = "N")]
+    pub keep_yearly: Option<Keep>,
+    /// All that are newer than this before the newest
+    #[arg(long, value_name = "TIME")]
+    pub keep_within: Option<Within>,
+    /// One an hour within this time
+    #[arg(long, value_name = "TIME")]
+    pub keep_within_hourly: Option<Within>,
+    /// One a day within this time
+    #[arg(long, value_name = "TIME")]
+    pub keep_within_daily: Option<Within>,
+    /// One a week within this time
+    #[arg(long, value_name = "TIME")]
+    pub keep_within_weekly: Option<Within>,
+    /// One a month within this time
+    #[arg(long, value_name = "TIME")]
+    pub keep_within_monthly: Option<Within>,
+    /// One a year within this time
+    #[arg(long, value_name = "TIME")]
+    pub keep_within_yearly: Option<Within>,
+    /// Those that have all these tags; may be given more than once
+    #[arg(long, value_name = "TAG[,TAG...]")]
+    pub keep_tag: Vec<String>,
+}
+
+impl KeepRules {
+    fn policy(&self) -> Policy {
+        let count = |keep: Option<Keep>| keep.unwrap_or_default();
+        Policy {
+            counts: [
+                count(self.keep_last),
+                count(self.keep_hourly),
+                count(self.keep_daily),
+                count(self.keep_weekly),
+                count(self.keep_monthly),
+                count(self.keep_yearly),
+            ],
+            within: self.keep_within,
+            within_periods: [
+                None,
+                self.keep_within_hourly,
+                self.keep_within_daily,
+                self.keep_within_weekly,
+                self.keep_within_monthly,
+                self.keep_within_yearly,
+            ],
+            tags: self.keep_tag.iter().map(|list| split_tags(list)).collect(),
+        }
+    }
+}
+
+pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let options = forget::Options {
+        names: select::names(&args.snapshots)?,
+        policy: args.keep.policy(),
+        group_by: args.group_by,
+        filter: args.filter.to_select()?,
+        zone: TimeZone::system(),
+    };
+    // What is wrong with the policy itself is said before anybody types a password.
+    forget::check(&options)?;
+    let repository = open::open(global)?;
+    let plan = forget::plan(&open::shelf(&repository)?, &options)?;
+    if screen.json {
+        screen.document(&plan.iter().map(document).collect::<Vec<_>>())?;
+    } else {
+        for group in &plan {
+            show(group, args, screen)?;
+        }
+    }
+    let count: usize = plan.iter().map(|group| group.remove.len()).sum();
+    let count = units::counted(count as u64, "snapshot", "snapshots");
+    if args.dry_run {
+        if !screen.json {
+            screen.chat(&format!("would forget {count}"))?;
+        }
+        return Ok(Exit::Done);
+    }
+    let reason = if args.snapshots.is_empty() { "no rule keeps it" } else { "it was named" };
+    let mut watch = Watch::start(screen, "forget")?;
+    let forgotten = forget::carry_out(&repository, &plan, reason, &watch.progress)?;
+    watch.clear();
+    if !screen.json {
+        let count = units::counted(forgotten, "snapshot", "snapshots");
+        screen.chat(&format!("forgot {count}; `icecore undelete` brings them back for 14 days"))?;
+    }
+    Ok(if watch.troubles() > 0 { Exit::Troubles } else { Exit::Done })
+}
+
+fn show(plan: &GroupPlan, args: &Args, screen: &mut Screen) -> Result<(), Failure> {
+    if args.snapshots.is_empty() {
+        screen.chat(&format!("{}:", printable(plan.group.to_string().as_bytes())))?;
+    }
+    let mut rows = Vec::new();
+    for (kept, reasons) in &plan.keep {
+        let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        rows.push((kept, "keep", reasons.join(", ")));
+    }
+    rows.extend(plan.remove.iter().map(|kept| (kept, "forget", String::new())));
+    rows.sort_by_key(|(kept, ..)| (kept.snapshot.time, kept.sid));
+    let rows = rows.into_iter().map(|(kept, what, reasons)| {
+        let (snapshot, time) = (&kept.snapshot, units::local(kept.snapshot.time));
+        let tags = printable(snapshot.tags.join(",").as_bytes());
+        vec![what.into(), kept.sid.short(), time, tags, reasons]
+    });
+    let text = screen::table(&["", "ID", "Time", "Tags", "Because it is"], rows, &[]);
+    screen.chat(&text)?;
+    screen.chat("")
+}
+
+/// In restic's words.
+fn document(plan: &GroupPlan) -> Value {
+    let keep: Vec<Value> = plan.keep.iter().map(|(kept, _)| snapshots::document(kept)).collect();
+    let remove: Vec<Value> = plan.remove.iter().map(snapshots::document).collect();
+    let reasons: Vec<Value> = plan
+        .keep
+        .iter()
+        .map(|(kept, reasons)| {
+            let matches: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            json!({ "snapshot": snapshots::document(kept), "matches": matches })
+        })
+        .collect();
+    json!({
+        "host": plan.group.host,
+        "paths": plan.group.paths,
+        "tags": plan.group.tags,
+        "keep": keep,
+        "remove": remove,
+        "reasons": reasons,
+    })
+}
