@@ -6,5 +6,6 @@
 mod cli;
 
 fn main() -> std::process::ExitCode {
+    cli::give_back_large_buffers();
     cli::main().into()
 }

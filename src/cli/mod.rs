@@ -18,6 +18,7 @@ mod item;
 mod key;
 mod ls;
 mod man;
+mod memory;
 mod mount;
 mod open;
 mod password;
@@ -31,6 +32,8 @@ mod version;
 mod watch;
 
 use clap::{CommandFactory, FromArgMatches, error::ErrorKind};
+
+pub use memory::give_back_large_buffers;
 
 use self::{
     args::{CommandLine, Global, Verb},
