@@ -12,4 +12,5 @@ mod s3;
 mod second_reader;
 mod sessions;
 mod sink_hostile;
+mod source_files;
 mod tidy;

@@ -55,6 +55,11 @@ impl Window {
         self.names.len()
     }
 
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.names.capacity()
+    }
+
     pub fn is_last(&self) -> bool {
         self.last
     }
