@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use icecore::{
@@ -80,11 +80,11 @@ impl Run {
     fn take(&mut self, content: &[u8], sums: &mut Sums) {
         let mut rest = content;
         loop {
-            let start = Instant::now();
+            let start = cpu_time();
             let Some(length) = self.cutter.cut(rest, true) else { return };
             let (chunk, after) = rest.split_at(length.get());
             let id = *blake3::hash(chunk).as_bytes();
-            self.time += start.elapsed();
+            self.time += cpu_time() - start;
             rest = after;
             sums.chunks += 1;
             sums.plain += chunk.len() as u64;
@@ -95,6 +95,12 @@ impl Run {
             }
         }
     }
+}
+
+/// Of this thread: other work on the machine does not count.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {

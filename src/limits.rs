@@ -9,10 +9,10 @@ pub const CHUNK_MIN_BYTES: usize = 512 * KIB;
 pub const CHUNK_AIM_BYTES: usize = MIB;
 pub const CHUNK_MAX_BYTES: usize = 8 * MIB;
 
-/// Leaves of a tree.
-pub const LEAF_MIN_BYTES: usize = 4 * KIB;
-pub const LEAF_AIM_BYTES: usize = 32 * KIB;
-pub const LEAF_MAX_BYTES: usize = 128 * KIB;
+/// Leaves of a tree (`docs/decisions/0006-large-leaves.md` tells why so large).
+pub const LEAF_MIN_BYTES: usize = 48 * KIB;
+pub const LEAF_AIM_BYTES: usize = 384 * KIB;
+pub const LEAF_MAX_BYTES: usize = 768 * KIB;
 
 /// Inner nodes of a tree.
 pub const INNER_MIN_BYTES: usize = 2 * KIB;
