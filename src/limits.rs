@@ -9,7 +9,7 @@ pub const CHUNK_MIN_BYTES: usize = 512 * KIB;
 pub const CHUNK_AIM_BYTES: usize = MIB;
 pub const CHUNK_MAX_BYTES: usize = 8 * MIB;
 
-/// Leaves of a tree (`docs/decisions/0006-large-leaves.md` tells why so large).
+/// Leaves of a tree (`docs/decisions/0007-large-leaves.md` tells why so large).
 pub const LEAF_MIN_BYTES: usize = 48 * KIB;
 pub const LEAF_AIM_BYTES: usize = 384 * KIB;
 pub const LEAF_MAX_BYTES: usize = 768 * KIB;
