@@ -8,6 +8,7 @@ mod model;
 mod mount;
 mod reading;
 mod restore;
+mod round_trip;
 mod s3;
 mod second_reader;
 mod sessions;

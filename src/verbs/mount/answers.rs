@@ -161,7 +161,8 @@ impl<R: ReadBlobs> Answers<R> {
             }
         }
         if number == TOP || number == BY_DATE {
-            return Ok(list_names(&top_names(&self.shelf.names(), number), listing, reply));
+            list_names(&top_names(&self.shelf.names(), number), listing, reply);
+            return Ok(());
         }
         let node = self.node(number)?;
         let within = node.within.as_ref().ok_or(Errno::ENOTDIR)?;

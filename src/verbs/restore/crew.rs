@@ -107,6 +107,15 @@ pub(super) enum Settled {
     Left,
 }
 
+/// What a look at a small file found.
+enum Look {
+    /// Nothing is left to do; its name is this file's, if it is the wanted one.
+    Settled(Option<(u64, u64)>),
+    Wanting {
+        replace: bool,
+    },
+}
+
 /// Why one file was not restored.
 pub(super) enum Failure<E: std::error::Error + 'static> {
     Target(sink::Error),
@@ -192,24 +201,40 @@ impl<R: ReadBlobs> Crew<'_, R> {
     }
 
     fn small(&self, orders: Vec<Order<'_>>, buffer: &mut Vec<u8>) {
-        let pieces = orders.iter().flat_map(|order| order.item.list());
+        let mut wanting = Vec::with_capacity(orders.len());
+        for order in orders {
+            match self.only_verify {
+                true => self.end(order, |order| self.verify(order, buffer).map(|()| None)),
+                false => match self.look(&order, buffer) {
+                    Ok(Look::Wanting { replace }) => wanting.push((order, replace)),
+                    Ok(Look::Settled(identity)) => self.end(order, |_| Ok(identity)),
+                    Err(failure) => self.end(order, |_| Err(failure)),
+                },
+            }
+        }
+        let pieces = wanting.iter().flat_map(|(order, _)| order.item.list());
         let ids: Vec<BlobId> = pieces.filter_map(|piece| piece.id).collect();
-        if !ids.is_empty() && !self.only_verify {
+        if !ids.is_empty() {
             self.ground.reader.expect(BlobKind::Chunk, &ids);
         }
-        for order in orders {
-            let bytes = order.item.wish.size_bytes;
-            let result = match self.only_verify {
-                true => self.verify(&order, buffer).map(|()| None),
-                false => self.restore(&order, buffer),
-            };
-            match result {
-                Ok(Some(identity)) => order.keep(identity),
-                Ok(None) => {}
-                Err(failure) => self.fail(&order.key, failure),
-            }
-            self.progress.done(1, bytes);
+        for (order, replace) in wanting {
+            self.end(order, |order| self.write(order, replace).map(Some));
         }
+    }
+
+    /// Does the last thing that is to be done for a file: some file has its name now, or not.
+    fn end<'l>(
+        &self,
+        order: Order<'l>,
+        last: impl FnOnce(&Order<'l>) -> Result<Option<(u64, u64)>, Failure<R::Error>>,
+    ) {
+        let bytes = order.item.wish.size_bytes;
+        match last(&order) {
+            Ok(Some(identity)) => order.keep(identity),
+            Ok(None) => {}
+            Err(failure) => self.fail(&order.key, failure),
+        }
+        self.progress.done(1, bytes);
     }
 
     /// Nothing more is to be begun.
@@ -229,31 +254,30 @@ impl<R: ReadBlobs> Crew<'_, R> {
         }
     }
 
-    /// Some: what now has the name is as it should be, and this file.
-    fn restore(
-        &self,
-        order: &Order<'_>,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Option<(u64, u64)>, Failure<R::Error>> {
+    fn look(&self, order: &Order<'_>, buffer: &mut Vec<u8>) -> Result<Look, Failure<R::Error>> {
         let found = self.find(order)?;
         match self.settled(order, found.as_ref())? {
-            Settled::Is(identity) => return Ok(Some(identity)),
-            Settled::Left => return Ok(None),
+            Settled::Is(identity) => return Ok(Look::Settled(Some(identity))),
+            Settled::Left => return Ok(Look::Settled(None)),
             Settled::No => {}
         }
         if let Some(found) = &found
             && self.holds_it(order, found, buffer)?
         {
             self.settle(order, found)?;
-            return Ok(Some((found.dev, found.inode)));
+            return Ok(Look::Settled(Some((found.dev, found.inode))));
         }
+        Ok(Look::Wanting { replace: self.conflict == Conflict::Overwrite || found.is_some() })
+    }
+
+    /// Which file now has the name.
+    fn write(&self, order: &Order<'_>, replace: bool) -> Result<(u64, u64), Failure<R::Error>> {
         let draft = order.dir.draft(order.name())?;
         self.fill(&draft, &order.item)?;
-        let replace = self.conflict == Conflict::Overwrite || found.is_some();
         let (unset, identity) = draft.finish(&order.item.meta(), replace)?;
         self.tally.unset(self.progress, &order.key, &unset);
         self.tally.files_restored.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(identity))
+        Ok(identity)
     }
 
     /// What can be said of a file without reading it.
@@ -265,6 +289,12 @@ impl<R: ReadBlobs> Crew<'_, R> {
         let verdict = judge(&order.item.wish, found, self.conflict, false);
         let Some(found) = found else { return Ok(Settled::No) };
         match verdict {
+            Verdict::Same if self.lacks_attributes(order)? => {
+                if found.nlink > 1 {
+                    return Ok(Settled::No); // it may be someone's outside
+                }
+                self.settle(order, found)?;
+            }
             Verdict::Same => {
                 self.tally.files_unchanged.fetch_add(1, Ordering::Relaxed);
             }
@@ -280,6 +310,16 @@ impl<R: ReadBlobs> Crew<'_, R> {
             Verdict::Create | Verdict::Replace => return Ok(Settled::No),
         }
         Ok(Settled::Is((found.dev, found.inode)))
+    }
+
+    /// Attributes that are there and should not be are not looked for.
+    fn lacks_attributes(&self, order: &Order<'_>) -> Result<bool, sink::Error> {
+        let may_touch = matches!(self.conflict, Conflict::Overwrite | Conflict::Newest);
+        if !may_touch || order.item.xattrs.is_empty() {
+            return Ok(false);
+        }
+        let found = order.dir.xattrs(order.name())?;
+        Ok(order.item.xattrs.iter().any(|wanted| !found.contains(wanted)))
     }
 
     fn settle(&self, order: &Order<'_>, found: &Found) -> Result<(), Failure<R::Error>> {
