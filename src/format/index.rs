@@ -106,7 +106,7 @@ pub fn segment_id(object: &[u8]) -> SegmentId {
     SegmentId::new(*blake3::hash(object).as_bytes())
 }
 
-/// The plain bytes of a segment, for `walk`.
+/// The plain bytes of a segment, for `walk` or `Segment::decode`.
 pub fn open_plain(keys: &Keys, id: &SegmentId, object: &[u8]) -> Result<Vec<u8>, Error> {
     if segment_id(object) != *id {
         return Err(Error::WrongSegment { id: *id });

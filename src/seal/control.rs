@@ -29,7 +29,7 @@ const TABLE_KIND: u8 = 9;
 
 const MAGIC: [u8; 8] = *b"icecctrl";
 /// Magic, version, kind, repository, salt.
-pub const CONTROL_HEADER_BYTES: usize = 8 + 2 + 1 + 16 + 32;
+const CONTROL_HEADER_BYTES: usize = 8 + 2 + 1 + 16 + 32;
 const REPO_AT: usize = 8 + 2 + 1;
 const SALT_AT: usize = REPO_AT + 16;
 

@@ -13,10 +13,7 @@ mod squeeze;
 
 pub use aead::TAG_BYTES;
 pub use blob::{Codec, Row, open_blob, open_blob_into, seal_blob, verify_blob};
-pub use control::{
-    CONTROL_HEADER_BYTES, ControlKind, control_repo, open_control, open_table, seal_control,
-    seal_table,
-};
+pub use control::{ControlKind, control_repo, open_control, open_table, seal_control, seal_table};
 pub use error::Error;
 pub use keys::{Keys, MasterKey, PackSalt};
 pub use slot::{SlotHeader, SlotParams, slot_header, unwrap_master, wrap_master};

@@ -60,6 +60,9 @@ pub struct Root {
     pub entries: u64,
 }
 
+/// Takes a key, a head and the content.
+type Each<'e> = dyn FnMut(&[u8], &[u8], Vec<u8>) + 'e;
+
 /// An entry's head and its content.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
@@ -142,7 +145,7 @@ impl<'a> Repository<'a> {
         entries
     }
 
-    fn node(&self, id: &[u8], level: u8, each: &mut dyn FnMut(&[u8], &[u8], Vec<u8>)) {
+    fn node(&self, id: &[u8], level: u8, each: &mut Each) {
         let node = self.plain(id.try_into().unwrap());
         let mut left = node.as_slice();
         assert_eq!(take(&mut left, 2), [1, level]);
