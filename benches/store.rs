@@ -23,7 +23,7 @@ use icecore::{
 
 const PACKS: usize = 48;
 const SMALL: usize = 1000;
-const READS: usize = 20_000;
+const READS: usize = 5_000;
 
 fn main() {
     let given = std::env::args().skip(1).find(|arg| !arg.starts_with("--"));

@@ -21,6 +21,7 @@ use icecore::{
 
 mod liar;
 pub mod server;
+mod tls;
 
 use server::{Mode, S3Server, open, options};
 
