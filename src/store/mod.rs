@@ -56,7 +56,11 @@ pub struct Abilities {
 /// An implementation's retries, if any, are inside it: an error that comes out is final for the
 /// caller. `contract::check` is what each implementation and wrapper must pass.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Creates the object, whole or not at all, durable on return. Never overwrites.
+    /// Creates the object, whole or not at all, durable on return. Never overwrites. After an
+    /// error it may or may not be there.
+    ///
+    /// Over a network an answer can be lost and the put tried again: then `Created` means that the
+    /// object holds these very bytes (`retry`), which two callers with equal bytes may both be told.
     fn put_new(&self, name: &Name, bytes: Bytes) -> Result<Put, Error>;
 
     /// Exactly the bytes of `range`; a range that reaches beyond the end is an error
