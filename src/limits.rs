@@ -41,6 +41,26 @@ pub const PACK_AIM_MAX_BYTES: usize = 128 * MIB;
 pub const PACK_MAX_BYTES: usize = 512 * MIB;
 pub const PACK_BLOBS_MAX: usize = 1 << 19;
 
+/// So much of a pack's end is asked for at once, in the hope that its table is in there.
+pub const PACK_TAIL_GUESS_BYTES: usize = 16 * KIB;
+/// A prune's own index segments are closed at this size.
+pub const INDEX_SEGMENT_AIM_BYTES: usize = 8 * MIB;
+/// A check that reads all data holds so many packs at once.
+pub const CHECK_PACKS_AT_ONCE: usize = 4;
+/// A prune copies out of so many packs at once.
+pub const RESCUE_PACKS_AT_ONCE: usize = 4;
+/// It reads the tables of so many condemned packs at once, and moves so many blobs before it looks
+/// again.
+pub const LOOK_PACKS_AT_ONCE: usize = 64;
+pub const RESCUE_ROWS_MAX: usize = 1 << 20;
+/// How often a prune looks again when others keep condemning the copies that it counts on.
+pub const RESCUE_ROUNDS_MAX: usize = 16;
+/// A prune asks nobody about shares of fewer packs than this.
+pub const ASK_FROM_PACKS: usize = 16;
+pub const ASK_FROM_PERCENT: u8 = 30;
+/// While it waits for sessions, a prune looks at them this often.
+pub const DRAIN_LOOK_SECONDS: u64 = 2;
+
 /// Small sealed objects (config, sessions, snapshots, tombstones); more is refused.
 pub const CONTROL_MAX_BYTES: usize = 64 * MIB;
 
@@ -115,5 +135,6 @@ const _: () = {
     assert!(PACK_AIM_MAX_BYTES + 2 * BLOB_MAX_BYTES < PACK_MAX_BYTES);
     assert!(SLOT_HEADER_MAX_BYTES <= u16::MAX as usize);
     assert!(INLINE_MAX_BYTES < LEAF_AIM_BYTES && INLINE_MAX_BYTES < CHUNK_MIN_BYTES);
+    assert!(INDEX_SEGMENT_AIM_BYTES * 4 < CONTROL_MAX_BYTES);
     assert!(HEARTBEAT_SECONDS * 4 < LEASE_SECONDS);
 };

@@ -31,7 +31,8 @@ pub struct Tombstone {
     pub time: Timestamp,
 }
 
-/// `damaged/<rand>`: writers make no use of these.
+/// `damaged/<rand>`: writers make no use of these. Packs alone: all that is in them. Blobs alone:
+/// every copy. Both: these blobs where they lie in these packs; other copies are good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damaged {
     #[serde(default)]

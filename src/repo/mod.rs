@@ -3,6 +3,8 @@
 mod ahead;
 mod blobs;
 pub mod catalog;
+pub mod collect;
+mod damage;
 pub mod delta;
 mod error;
 mod keys;
@@ -15,6 +17,7 @@ mod session;
 mod snapshots;
 
 pub use blobs::{Like, ReadBlobs, WriteBlobs, Written};
+pub use damage::KnownDamage;
 pub use error::Error;
 pub use keys::KeyInfo;
 pub use reader::Reader;

@@ -160,6 +160,19 @@ pub fn verify_blob(keys: &Keys, salt: &PackSalt, row: &Row, sealed: &[u8]) -> Re
     OPENED.with_borrow_mut(|squeezed| open_sealed(keys, salt, row, sealed, squeezed))
 }
 
+/// The squeezed bytes of an authentic blob, as they may be sealed again into another pack. What
+/// they open to is not looked at.
+pub fn unseal_blob(
+    keys: &Keys,
+    salt: &PackSalt,
+    row: &Row,
+    sealed: &[u8],
+    squeezed: &mut Vec<u8>,
+) -> Result<(), Error> {
+    check_lengths(row, sealed)?;
+    open_sealed(keys, salt, row, sealed, squeezed)
+}
+
 fn check_lengths(row: &Row, sealed: &[u8]) -> Result<(), Error> {
     let what = "a blob";
     if row.raw_len as usize > BLOB_MAX_BYTES {

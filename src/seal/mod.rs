@@ -12,7 +12,7 @@ mod slot;
 mod squeeze;
 
 pub use aead::TAG_BYTES;
-pub use blob::{Codec, Row, open_blob, open_blob_into, seal_blob, verify_blob};
+pub use blob::{Codec, Row, open_blob, open_blob_into, seal_blob, unseal_blob, verify_blob};
 pub use control::{ControlKind, control_repo, open_control, open_table, seal_control, seal_table};
 pub use error::Error;
 pub use keys::{Keys, MasterKey, PackSalt};

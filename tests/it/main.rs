@@ -1,5 +1,6 @@
 //! One binary for all tests that stand outside the library.
 
+mod collect;
 mod format_page;
 mod format_records;
 mod format_vectors;

@@ -5,6 +5,7 @@
 //! it names may be gone, and the listing of packs decides.
 
 mod entry;
+mod frozen;
 mod mapped;
 mod runs;
 mod shelf;
@@ -24,6 +25,7 @@ use hashbrown::{HashMap, HashSet};
 use roaring::RoaringBitmap;
 
 pub use entry::{PackInfo, PackNumber};
+pub use frozen::{Frozen, Numbered};
 pub use update::{SegmentError, Update};
 
 use crate::{

@@ -69,13 +69,15 @@ impl Table {
 
     /// All rows that begin with `key` (at least 8 bytes), one after the other.
     pub fn find(&self, key: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.find_numbered(key).map(|(_, row)| row)
+    }
+
+    /// The same, each with its number in the table.
+    pub fn find_numbered(&self, key: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
         self.rows.looked_up();
-        let mut at = self.lower_bound(key);
-        std::iter::from_fn(move || {
-            let row = (at < self.count).then(|| self.row(at))?;
-            at += 1;
-            row.starts_with(key).then_some(row)
-        })
+        let start = self.lower_bound(key);
+        let rows = (start..self.count).map(|at| (at, self.row(at)));
+        rows.take_while(move |(_, row)| row.starts_with(key))
     }
 
     /// The first row that is not below `key`.

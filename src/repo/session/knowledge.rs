@@ -7,8 +7,8 @@ use roaring::RoaringBitmap;
 
 use crate::{
     format::gc::{CondemnedSet, Damaged, SetId},
-    id::{BlobId, PackId, Sid},
-    repo::{Error, Repository, catalog::PackNumber, layout},
+    id::{PackId, Sid},
+    repo::{Error, KnownDamage, Repository, catalog::PackNumber, layout},
     store::{Listed, list_all},
 };
 
@@ -18,9 +18,8 @@ pub(super) struct Knowledge {
     /// K: every condemned set that was ever seen.
     pub sets: BTreeSet<SetId>,
     pub condemned: HashSet<PackId>,
-    pub damaged_packs: HashSet<PackId>,
-    pub damaged_blobs: HashSet<BlobId>,
-    /// By number in the catalog: packs that exist, are not condemned and not known as damaged.
+    pub damage: KnownDamage,
+    /// By number in the catalog: packs that exist and are not condemned.
     pub usable: RoaringBitmap,
 }
 
@@ -30,9 +29,12 @@ impl Knowledge {
         let mut knowledge = Knowledge::default();
         knowledge.learn_condemned(repo)?;
         for Listed { name, .. } in list_all(&**repo.store(), layout::DAMAGED)? {
-            if let Some(damaged) = repo.get_record_if_there::<Damaged>(&name)? {
-                knowledge.damaged_packs.extend(damaged.packs);
-                knowledge.damaged_blobs.extend(damaged.blobs);
+            match repo.get_record_if_there::<Damaged>(&name) {
+                Ok(Some(damaged)) => knowledge.damage.add(name, damaged),
+                Ok(None) => {}
+                // What it warned of is met again when it is read.
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(knowledge)
@@ -59,14 +61,14 @@ impl Knowledge {
         Ok(())
     }
 
-    /// LIST `packs/`: usable is what is there, less condemned, less damaged. Gives the packs among
+    /// LIST `packs/`: usable is what is there, less condemned. Gives the packs among
     /// them that the index does not name.
     pub fn learn_packs(&mut self, repo: &Repository) -> Result<Vec<(PackId, u64)>, Error> {
         let mut orphans = Vec::new();
         let mut usable = RoaringBitmap::new();
         repo.store().list(layout::PACKS, &mut |listed| {
             let Some(id) = layout::id::<PackId>(&listed) else { return Ok(()) };
-            if self.condemned.contains(&id) || self.damaged_packs.contains(&id) {
+            if self.condemned.contains(&id) {
                 return Ok(());
             }
             match repo.catalog().number(&id) {
@@ -84,8 +86,7 @@ impl Knowledge {
     /// No prune is under way, nothing is known as damaged, and every pack that the index names is
     /// there: what a parent holds can be taken as it is.
     pub fn is_calm(&self, repo: &Repository) -> bool {
-        let nothing_bad =
-            self.sets.is_empty() && self.damaged_packs.is_empty() && self.damaged_blobs.is_empty();
+        let nothing_bad = self.sets.is_empty() && self.damage.is_empty();
         nothing_bad && repo.catalog().live_numbers().is_subset(&self.usable)
     }
 

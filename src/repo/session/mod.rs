@@ -292,14 +292,18 @@ impl Shared {
 
     /// The copies that hold the blob and all its bases, in packs that may be used.
     fn find_usable(&self, knowledge: &Knowledge, id: &BlobId, chain: &mut Vec<Located>) -> bool {
+        // A base that this session has put anew may be further from a whole blob than it was: an
+        // older delta is built on it only if it is whole itself.
         if self.claims.has(id) {
-            return true;
+            let row = self.claims.placed_by_now(id);
+            let whole = row.is_some_and(|row| !matches!(row.codec, Codec::Delta { .. }));
+            return chain.is_empty() || whole;
         }
-        if chain.len() > usize::from(DELTA_HOPS_MAX) || knowledge.damaged_blobs.contains(id) {
+        if chain.len() > usize::from(DELTA_HOPS_MAX) {
             return false;
         }
         for copy in self.repo.catalog().copies(id) {
-            if !knowledge.may_use(copy.number) {
+            if !knowledge.may_use(copy.number) || knowledge.damage.has(&copy.pack.id, id) {
                 continue;
             }
             chain.push(copy);

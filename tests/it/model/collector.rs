@@ -70,21 +70,7 @@ impl Setting {
                 each("C5 list snapshots", next);
             }
             At::ListTombstones => {
-                let me = &mut next.collectors[place];
-                me.roots &= !world.tombs;
-                if self.rules.parent_is_root {
-                    let forgotten =
-                        if self.rules.parent_outlives_tombstone { 0 } else { world.tombs };
-                    me.roots |= me.parents & !forgotten;
-                }
-                me.parents = 0;
-                me.at = if !self.rules.roots_after_drain {
-                    At::Drain
-                } else if self.rules.sets_before_packs {
-                    At::ListSets
-                } else {
-                    At::ListPacks
-                };
+                self.list_tombstones(&mut next, place);
                 each("C5 list tombstones", next);
             }
             At::ListSets => {
@@ -118,6 +104,18 @@ impl Setting {
             }
             At::Done => {}
         }
+    }
+
+    fn list_tombstones(&self, next: &mut World, place: usize) {
+        let tombs = next.tombs;
+        let me = &mut next.collectors[place];
+        me.roots &= !tombs;
+        if self.rules.parent_is_root {
+            let forgotten = if self.rules.parent_outlives_tombstone { 0 } else { tombs };
+            me.roots |= me.parents & !forgotten;
+        }
+        me.parents = 0;
+        me.at = if self.rules.roots_after_drain { self.look_at_store() } else { At::Drain };
     }
 
     /// C1 is a hint and may be wrong, so every choice of packs is tried; so is every adoption.

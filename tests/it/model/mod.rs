@@ -14,14 +14,14 @@
 //! collector may adopt the first one's set at any moment, a fenced writer tries again.
 //!
 //! **What is left out, and why that is sound.** Index segments: rules W3 and C5 take what exists
-//! from the pack listing and what is inside from the packs' own tables, so no correct actor's choice
-//! depends on an index; the two mutants that do trust it use `born`, an index that never forgets.
+//! from the pack listing and what is inside from the packs' own tables, so no correct actor's
+//! choice depends on an index; the two mutants that do trust it use `born`, an index that never forgets.
 //! The visibility delay: a wait that turns a slow listing into the exact one modelled here.
 //!
 //! **How states are kept small.** Thinking is joined to the store call before it. Decisions about
 //! blobs depend on nothing but what their writer has listed, so they are joined to that writer's
 //! next call. What a finished actor remembers is cleared, so that states differing only in memories
-//! are one. A session is waited for, and a pack deleted, in the order of names (as the program does).
+//! are one. A session is waited for, and a pack deleted, in the order of names.
 
 mod collector;
 mod exhaustive;

@@ -47,7 +47,7 @@ rules! {
     sets_before_packs,
     /// C7: what is needed and nowhere else is copied away.
     rescue,
-    /// C7: after a rescue the sets and packs are listed again. The one rule whose loss loses nothing:
+    /// C7: after a rescue sets and packs are listed again. The one rule whose loss loses nothing:
     /// see `exhaustive::not_looking_again_loses_nothing`.
     look_again_after_rescue,
     /// C9: pinned packs stay.

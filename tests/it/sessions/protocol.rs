@@ -66,8 +66,10 @@ fn nothing_is_built_on_condemned_or_damaged_packs() {
     condemn(&repo, vec![condemned]);
     let blob = repo.keys().blob_id(BlobKind::Chunk, &noise(12, 9000));
     let time = repo.ambient().clock.now();
-    let record = Damaged { packs: vec![damaged], blobs: vec![blob], time };
-    repo.put_record(&layout::damaged([1; 16]), &record).unwrap();
+    for (name, packs, blobs) in [(1, vec![damaged], Vec::new()), (2, Vec::new(), vec![blob])] {
+        let record = Damaged { packs, blobs, time };
+        repo.put_record(&layout::damaged([name; 16]), &record).unwrap();
+    }
     let bad = |seed: u64| {
         let pack = pack_of(&repo, seed);
         pack == condemned || pack == damaged || seed == 12

@@ -1,0 +1,107 @@
+//! Damage is found, told, and healed by the next backup of the same content.
+
+use icecore::{
+    repo::collect::{Fault, ReadData},
+    store::{Name, get_all},
+};
+
+use super::*;
+
+fn tamper(world: &World, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let name = Name::parse(name).unwrap();
+    let mut bytes = get_all(&*world.memory, &name, 1 << 20).unwrap().to_vec();
+    change(&mut bytes);
+    world.memory.tamper(&name, bytes);
+}
+
+#[test]
+fn a_flipped_bit_is_found_and_healed() {
+    let world = World::new(1);
+    world.backup(0..20);
+    let victim = world.names("packs")[0].clone();
+    tamper(&world, &victim, |bytes| bytes[500] ^= 1);
+    assert!(world.check(ReadData::None).is_good(), "nobody has read it");
+    let checked = world.check(ReadData::All);
+    let [damaged] = &checked.damaged[..] else { panic!("{checked:?}") };
+    let Fault::Blobs(blobs) = &damaged.fault else { panic!("{checked:?}") };
+    assert!(blobs.len() == 1 && victim.ends_with(&damaged.pack.to_string()));
+    assert_eq!(checked.lost.len(), 1, "the snapshot can't have it");
+    let recorded = collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+    assert_eq!(recorded, 1);
+    // The same content is put again, since the bad copy does not count.
+    let session = world.begin(&[]);
+    let snapshot = world.fill(&session, 0..20);
+    assert!(session.stats().blobs_new >= 1);
+    session.commit(snapshot).unwrap();
+    assert!(world.check(ReadData::None).is_good());
+    // A prune gives the damaged pack up, and with it the record.
+    world.prune(&greedy());
+    assert!(!world.names("packs").contains(&victim));
+    assert_eq!(world.names("damaged"), [""; 0]);
+    assert!(world.check(ReadData::All).is_good());
+    assert_eq!(world.all_is_well(), 2);
+}
+
+#[test]
+fn missing_short_and_illegible_packs_are_told_apart() {
+    let world = World::new(2);
+    world.backup(0..40);
+    let packs = world.names("packs");
+    assert!(packs.len() >= 4);
+    world.memory.remove(&Name::parse(&packs[0]).unwrap()).unwrap();
+    tamper(&world, &packs[1], |bytes| bytes.truncate(bytes.len() - 7));
+    tamper(&world, &packs[2], |bytes| {
+        let last = bytes.len() - 40;
+        bytes[last] ^= 1;
+    });
+    let checked = world.check(ReadData::All);
+    let fault = |name: &str| {
+        let of = |damaged: &&collect::DamagedPack| name.ends_with(&damaged.pack.to_string());
+        checked.damaged.iter().filter(of).map(|damaged| &damaged.fault).collect::<Vec<_>>()
+    };
+    assert!(matches!(fault(&packs[0])[..], [Fault::Missing]));
+    assert!(matches!(fault(&packs[1])[..], [Fault::Size { .. }, ..]));
+    assert!(matches!(fault(&packs[2])[..], [Fault::Table(_)]));
+    assert!(!checked.lost.is_empty() || !checked.unwalked.is_empty());
+    assert!(!checked.is_good());
+}
+
+#[test]
+fn parts_together_read_everything() {
+    let world = World::new(3);
+    world.backup(0..60);
+    let packs = world.names("packs").len() as u64;
+    let read: u64 =
+        (1..=3).map(|part| world.check(ReadData::Part { part, of: 3 }).packs_read).sum();
+    assert_eq!(read, packs);
+    let half = world.check(ReadData::Percent(50.0)).packs_read;
+    assert!(half == packs.div_ceil(2));
+    let some = world.check(ReadData::Bytes(200_000));
+    assert!(some.bytes_read <= 200_000 && some.packs_read > 0);
+    assert_eq!(world.check(ReadData::None).packs_read, 0);
+}
+
+#[test]
+fn what_is_needed_and_can_t_be_moved_stays() {
+    let world = World::new(4);
+    let old = world.backup(0..30);
+    world.backup((0..30).step_by(3));
+    world.forget(old);
+    // Which pack holds a chunk that is needed: flip a bit in each of its blobs in turn is not
+    // needed, all of them will do.
+    let victim = world.names("packs")[0].clone();
+    tamper(&world, &victim, |bytes| {
+        let end = bytes.len() - 2000;
+        (100..end).step_by(1000).for_each(|at| bytes[at] ^= 1);
+    });
+    let repo = world.repo();
+    let plan = world.plan(&repo, &greedy());
+    let Ok(plan) = plan else { return };
+    let outcome = world.carry_out(&repo, plan).unwrap();
+    for bad in &outcome.bad {
+        assert!(!bad.blobs.is_empty());
+        assert!(world.names("packs").iter().any(|name| name.ends_with(&bad.pack.to_string())));
+    }
+    assert_eq!(outcome.bad.len(), 1);
+    assert_eq!(outcome.sets_left, 1);
+}
