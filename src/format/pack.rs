@@ -58,7 +58,13 @@ pub struct PackWriter {
 impl PackWriter {
     /// `salt` must be this pack's alone; room for `expected_bytes` is taken at once.
     pub fn new(salt: PackSalt, expected_bytes: usize) -> Self {
-        let mut bytes = Vec::with_capacity(expected_bytes.clamp(HEADER_BYTES, PACK_MAX_BYTES));
+        let bytes = Vec::with_capacity(expected_bytes.clamp(HEADER_BYTES, PACK_MAX_BYTES));
+        PackWriter::in_buffer(salt, bytes)
+    }
+
+    /// As `new`, in the room of a buffer that was used before.
+    pub fn in_buffer(salt: PackSalt, mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
         bytes.extend_from_slice(&HEAD);
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         bytes.extend_from_slice(&salt.0);

@@ -77,8 +77,9 @@ impl Shared {
 
     fn live_parents(&self) -> Vec<Sid> {
         match *self.reuse.lock().expect("no code panics holding it") {
-            Reuse::No => Vec::new(),
-            Reuse::Free | Reuse::Test => self.parents.clone(),
+            Reuse::Free => self.parents.clone(),
+            // What was reused was looked at, and is pinned if it must be.
+            Reuse::No | Reuse::Test => Vec::new(),
         }
     }
 }

@@ -52,10 +52,10 @@ pub struct SessionOptions {
 pub enum Reuse {
     /// Subtrees may be named as they are: collectors count the parents as roots.
     Free,
-    /// A prune is under way, or something is damaged or missing: `depend` must say yes to each
-    /// blob that is reused.
+    /// A prune is under way, something is damaged or missing, or a parent is gone or forgotten:
+    /// `depend` must say yes to each blob that is reused.
     Test,
-    /// There is no parent, or one of them is gone or forgotten.
+    /// There is no parent.
     No,
 }
 
@@ -264,16 +264,18 @@ impl Shared {
     }
 
     fn judge(&self, knowledge: &Knowledge) -> Result<Reuse, Error> {
+        if self.parents.is_empty() {
+            return Ok(Reuse::No);
+        }
+        if !knowledge.is_calm(&self.repo) {
+            return Ok(Reuse::Test);
+        }
         for parent in &self.parents {
             if !knowledge::is_live_root(&self.repo, parent)? {
-                return Ok(Reuse::No);
+                return Ok(Reuse::Test);
             }
         }
-        Ok(match (self.parents.is_empty(), knowledge.is_calm(&self.repo)) {
-            (true, _) => Reuse::No,
-            (false, true) => Reuse::Free,
-            (false, false) => Reuse::Test,
-        })
+        Ok(Reuse::Free)
     }
 
     fn depend(&self, id: &BlobId) -> bool {

@@ -190,8 +190,13 @@ impl Shared {
 
     fn new_pack(&self) -> PackCell {
         let salt = self.repo.keys().pack_salt(self.repo.ambient().random());
-        let aim = self.repo.options().pack_aim_bytes;
-        PackCell::new(PackWriter::new(salt, aim + aim / 8))
+        PackCell::new(match self.uploads.used_buffer() {
+            Some(buffer) => PackWriter::in_buffer(salt, buffer),
+            None => {
+                let aim = self.repo.options().pack_aim_bytes;
+                PackWriter::new(salt, aim + aim / 8)
+            }
+        })
     }
 
     /// Gives the pack to the uploaders; waits while they are busy.

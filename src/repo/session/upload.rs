@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{Shared, cell::PackCell};
@@ -37,6 +38,8 @@ pub(super) struct Uploads {
     changed: Condvar,
     /// One writes the index at a time.
     indexing: Mutex<()>,
+    /// Of packs that are stored: fresh ones cost a fault for every page.
+    buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 struct Progress {
@@ -59,6 +62,7 @@ impl Uploads {
             progress: Mutex::new(progress),
             changed: Condvar::new(),
             indexing: Mutex::new(()),
+            buffers: Mutex::default(),
         }
     }
 
@@ -71,6 +75,19 @@ impl Uploads {
         if !sent {
             cell.lost();
         }
+    }
+
+    /// A pack's buffer, if nobody reads from it any more.
+    fn keep_buffer(&self, bytes: Bytes) {
+        let Ok(buffer) = bytes.try_into_mut() else { return };
+        let mut buffers = self.buffers.lock().expect("no code panics holding it");
+        if buffers.len() < UPLOADERS {
+            buffers.push(Vec::from(buffer));
+        }
+    }
+
+    pub fn used_buffer(&self) -> Option<Vec<u8>> {
+        self.buffers.lock().expect("no code panics holding it").pop()
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -145,9 +162,10 @@ impl Shared {
         // Before anybody can list it: if a collector condemns it at once, the next heartbeat must
         // pin it.
         self.own.lock().expect("no code panics holding it").insert(table.id);
-        self.repo.store().put_new(&layout::pack(&table.id), bytes)?;
+        self.repo.store().put_new(&layout::pack(&table.id), bytes.clone())?;
         let PackTable { id, salt, size_bytes, .. } = table;
         cell.stored(PackInfo { id, salt, size_bytes });
+        self.uploads.keep_buffer(bytes);
         self.counters.packs.fetch_add(1, Relaxed);
         {
             let mut progress = self.uploads.progress();
