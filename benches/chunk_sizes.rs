@@ -45,7 +45,7 @@ fn main() {
             let mut inserted = [0; 100];
             noise.fill(&mut inserted);
             let at =
-                (usize::from(inserted[0]) << 8 | usize::from(inserted[1])) * content.len() >> 16;
+                ((usize::from(inserted[0]) << 8 | usize::from(inserted[1])) * content.len()) >> 16;
             content.splice(at..at, inserted);
             run.take(&content, &mut edited);
         }

@@ -44,7 +44,7 @@ pub fn document(n: u64, version: u64) -> Value {
     field(&mut out, 16, "age", &(numbers.below(90) as u32).to_le_bytes());
     let score = numbers.below(1 << 40) as f64 / 1024.0;
     field(&mut out, 1, "score", &score.to_le_bytes());
-    field(&mut out, 8, "active", &[(n % 3 == 0).into()]);
+    field(&mut out, 8, "active", &[(n.is_multiple_of(3)).into()]);
     let mut nested = Vec::new();
     text(&mut nested, "city", word(&mut numbers));
     text(&mut nested, "zip", &format!("{:05}", numbers.below(100_000)));

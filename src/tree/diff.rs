@@ -39,7 +39,7 @@ enum Next {
     DescendOld,
     DescendNew,
     DescendBoth,
-    Tell(Change, Ordering),
+    Tell(Box<Change>, Ordering),
 }
 
 impl<R: ReadBlobs> Diff<'_, R> {
@@ -60,7 +60,7 @@ impl<R: ReadBlobs> Diff<'_, R> {
                 }
                 Next::Tell(change, whose) => {
                     self.skip(whose);
-                    return Ok(Some(change));
+                    return Ok(Some(*change));
                 }
             }
         }
@@ -108,7 +108,7 @@ impl<R: ReadBlobs> Diff<'_, R> {
                         let (old_value, new_value) = (old.value(row), new.value(new_row));
                         let key = new.key_bytes(new_row);
                         let change = Change { key, old: Some(old_value), new: Some(new_value) };
-                        Next::Tell(change, Ordering::Equal)
+                        Next::Tell(Box::new(change), Ordering::Equal)
                     }
                 }
             }
@@ -120,12 +120,12 @@ impl<R: ReadBlobs> Diff<'_, R> {
 
 fn tell_old(leaf: &super::node::Leaf, row: usize) -> Next {
     let change = Change { key: leaf.key_bytes(row), old: Some(leaf.value(row)), new: None };
-    Next::Tell(change, Ordering::Less)
+    Next::Tell(Box::new(change), Ordering::Less)
 }
 
 fn tell_new(leaf: &super::node::Leaf, row: usize) -> Next {
     let change = Change { key: leaf.key_bytes(row), old: None, new: Some(leaf.value(row)) };
-    Next::Tell(change, Ordering::Greater)
+    Next::Tell(Box::new(change), Ordering::Greater)
 }
 
 impl<R: ReadBlobs> Iterator for Diff<'_, R> {

@@ -102,7 +102,7 @@ impl<R: ReadBlobs> Iter<'_, R> {
                         continue;
                     }
                     self.cursor.descend()?;
-                    if let Some(from) = self.range.from_key() {
+                    if let Some(from) = self.range.lowest() {
                         self.cursor.skip_within(from);
                     }
                 }

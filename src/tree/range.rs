@@ -46,12 +46,12 @@ impl KeyRange {
 
     /// The same end, with a start no lower than `key`.
     pub(super) fn move_start(&mut self, key: &[u8]) {
-        if self.from_key().is_none_or(|from| from < key) {
+        if self.lowest().is_none_or(|from| from < key) {
             self.from = Bound::Included(Bytes::copy_from_slice(key));
         }
     }
 
-    pub(super) fn from_key(&self) -> Option<&[u8]> {
+    pub(super) fn lowest(&self) -> Option<&[u8]> {
         match &self.from {
             Bound::Included(key) | Bound::Excluded(key) => Some(key),
             Bound::Unbounded => None,
@@ -76,7 +76,7 @@ impl KeyRange {
 
     /// Whether no key from `low` up to below `high` lies in it.
     pub(super) fn misses(&self, low: &[u8], high: Option<&[u8]>) -> bool {
-        let all_before = high.zip(self.from_key()).is_some_and(|(high, from)| high <= from);
+        let all_before = high.zip(self.lowest()).is_some_and(|(high, from)| high <= from);
         all_before || self.ends_before(low)
     }
 

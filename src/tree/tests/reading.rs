@@ -70,7 +70,7 @@ proptest! {
     ) {
         let blobs = RecordingBlobs::default();
         let map = |small: &BTreeMap<u32, u8>| -> Map {
-            small.iter().map(|(&n, &byte)| (key(n), value(&vec![byte; 20]))).collect()
+            small.iter().map(|(&n, &byte)| (key(n), value(&[byte; 20]))).collect()
         };
         let old_map = map(&old);
         let mut new = old;

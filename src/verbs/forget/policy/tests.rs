@@ -154,8 +154,8 @@ fn the_oldest_stays_while_counts_are_left() {
 
 #[test]
 fn a_lone_snapshot_is_the_newest_of_everything() {
-    let mut policy = Policy::default();
-    policy.counts = ["1"; 6].map(|count| count.parse().unwrap());
+    let counts = ["1"; 6].map(|count| count.parse().unwrap());
+    let policy = Policy { counts, ..Policy::default() };
     assert_eq!(
         kept(&policy, &["2026-01-01T12:00"]),
         ["2026-01-01T12:00: last snapshot, hourly snapshot, daily snapshot, weekly snapshot, \
@@ -171,8 +171,8 @@ fn rules_are_counted_apart_and_added() {
     let times: Vec<Timestamp> = (0..36_525).map(|n| newest - day * n).collect();
     let candidates: Vec<Candidate> =
         times.iter().map(|&time| Candidate { time, tags: &[] }).collect();
-    let mut policy = Policy::default();
-    policy.counts = ["0", "0", "7", "5", "12", "75"].map(|count| count.parse().unwrap());
+    let counts = ["0", "0", "7", "5", "12", "75"].map(|count| count.parse().unwrap());
+    let policy = Policy { counts, ..Policy::default() };
     let reasons = decide(&policy, &candidates, &TimeZone::UTC);
     let with = |wanted: Reason| reasons.iter().filter(|all| all.contains(&wanted)).count();
     assert_eq!(with(Reason::Newest(Period::Daily)), 7);
