@@ -172,7 +172,9 @@ mod tests {
 
     #[test]
     fn the_dice_are_exponential() {
-        for (hash, wanted) in [(u64::MAX, 0.0), (u64::MAX / 2, std::f64::consts::LN_2), (0, 44.361_419)] {
+        for (hash, wanted) in
+            [(u64::MAX, 0.0), (u64::MAX / 2, std::f64::consts::LN_2), (0, 44.361_419)]
+        {
             let found = exponential(hash) as f64 / f64::from(1u32 << DICE_BITS);
             assert!((found - wanted).abs() < 1e-5, "{found} for {hash}");
         }
