@@ -49,7 +49,7 @@ fn main() {
     for threads in [1, 4] {
         let name = |n: usize| name(&format!("packs/{:02x}/{threads}-{n}", n % 256));
         let start = Instant::now();
-        in_threads(threads, PACKS, |n| drop(store.put_new(&name(n), pack.clone()).expect("put")));
+        in_threads(threads, PACKS, |n| put(&*store, &name(n), &pack));
         rate("packs of 16 MiB, put", threads, start, PACKS * pack.len());
         let start = Instant::now();
         in_threads(threads, PACKS, |n| {
@@ -68,7 +68,7 @@ fn small(store: &dyn Store) {
     for threads in [1, 8] {
         let name = |n: usize| name(&format!("index/{threads}-{n}"));
         let start = Instant::now();
-        in_threads(threads, SMALL, |n| drop(store.put_new(&name(n), bytes.clone()).expect("put")));
+        in_threads(threads, SMALL, |n| put(store, &name(n), &bytes));
         each("objects of 1 KB, put", threads, start, SMALL);
     }
     for threads in [1, 2] {
@@ -93,6 +93,10 @@ fn small(store: &dyn Store) {
 
 fn name(text: &str) -> Name {
     Name::parse(text).expect("names here are good")
+}
+
+fn put(store: &dyn Store, name: &Name, bytes: &Bytes) {
+    store.put_new(name, bytes.clone()).expect("put");
 }
 
 fn noise(length: usize) -> Bytes {
