@@ -69,9 +69,8 @@ fn listing(ground: &Ground) -> Result<BTreeMap<Sid, Vec<u64>>, Error> {
     Ok(open.into_iter().map(|sid| (sid, beats.remove(&sid).unwrap_or_default())).collect())
 }
 
-/// Whether the commit slot of the session is decided.
-fn is_decided(ground: &Ground, sid: &Sid) -> Result<bool, Error> {
-    match ground.store.size(&layout::slot(sid)) {
+fn is_there(ground: &Ground, name: &Name) -> Result<bool, Error> {
+    match ground.store.size(name) {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),
@@ -82,7 +81,7 @@ fn is_decided(ground: &Ground, sid: &Sid) -> Result<bool, Error> {
 pub(super) fn sessions(ground: &Ground, strange: &mut Vec<Strange>) -> Result<Vec<AtWork>, Error> {
     let mut at_work = Vec::new();
     for (sid, beats) in listing(ground)? {
-        if !is_decided(ground, &sid)? {
+        if !is_there(ground, &layout::slot(&sid))? {
             at_work.push(look(ground, sid, &beats, strange)?.0);
         }
     }
@@ -144,10 +143,13 @@ pub(super) fn drain(
         let listed = listing(ground)?;
         let mut left = Vec::new();
         for sid in std::mem::take(&mut waits) {
-            let Some(numbers) = listed.get(&sid) else { continue };
-            if is_decided(ground, &sid)? {
+            // That a session has ended is not believed of a listing alone.
+            let has_ended =
+                !listed.contains_key(&sid) && !is_there(ground, &layout::session_open(&sid))?;
+            if has_ended || is_there(ground, &layout::slot(&sid))? {
                 continue;
             }
+            let numbers = listed.get(&sid).map_or(&[][..], Vec::as_slice);
             let (at_work, open, beats) = look(ground, sid, numbers, strange)?;
             let seen = beats.iter().any(|beat| sets.keys().all(|set| beat.seen.contains(set)));
             if let (true, Some(open)) = (seen, &open) {

@@ -19,6 +19,8 @@ use super::*;
 struct Forgetful {
     inner: Arc<MemoryStore>,
     below: &'static str,
+    /// The object left out; the first one if this is none.
+    victim: Option<Name>,
     /// So many listings are whole.
     from: usize,
     /// Only one is short, or all from then on.
@@ -41,17 +43,17 @@ impl Store for Forgetful {
         prefix: &str,
         each: &mut dyn FnMut(Listed) -> Result<(), store::Error>,
     ) -> Result<(), store::Error> {
-        let mut skip = 0;
+        let mut short = false;
         if prefix == self.below {
             let mut listings = self.listings.lock().unwrap();
             *listings += 1;
-            let short = *listings > self.from && !(self.once && *listings > self.from + 1);
-            skip = usize::from(short);
+            short = *listings > self.from && !(self.once && *listings > self.from + 1);
         }
         let mut number = 0;
         self.inner.list(prefix, &mut |listed| {
             number += 1;
-            if number > skip { each(listed) } else { Ok(()) }
+            let victim = self.victim.as_ref().map_or(number == 1, |name| listed.name == *name);
+            if short && victim { Ok(()) } else { each(listed) }
         })
     }
     fn remove(&self, name: &Name) -> Result<(), store::Error> {
@@ -79,7 +81,9 @@ fn never_loses(below: &'static str, once: bool) -> Vec<Error> {
         let world = world(from as u64);
         let listings = Mutex::new(0);
         let inner = world.memory.clone();
-        let store = Arc::new(Forgetful { inner, below, from, once, listings });
+        // Of the packs one that stays: that others go is no wonder.
+        let victim = (below == "packs").then(|| pack_that_stays(&world));
+        let store = Arc::new(Forgetful { inner, below, victim, from, once, listings });
         let repo = world.repo_over(store.clone());
         errors.extend(world.try_prune(&repo, &greedy()).err());
         assert_eq!(world.all_is_well(), 2, "{below} {from}");
@@ -88,6 +92,14 @@ fn never_loses(below: &'static str, once: bool) -> Vec<Error> {
         }
     }
     unreachable!("a prune lists a bounded number of times")
+}
+
+/// Holds chunk 100, and nothing that was forgotten.
+fn pack_that_stays(world: &World) -> Name {
+    let repo = world.repo();
+    repo.refresh().unwrap();
+    let id = repo.keys().blob_id(BlobKind::Chunk, &noise(100));
+    icecore::repo::layout::pack(&repo.catalog().locate(&id).unwrap().pack.id)
 }
 
 #[test]
@@ -106,7 +118,7 @@ fn short_listings_of_snapshots_are_noticed() {
         let world = world(from);
         let inner = world.memory.clone();
         let (below, from, once, listings) = ("snapshots", from as usize, true, Mutex::new(0));
-        let store = Arc::new(Forgetful { inner, below, from, once, listings });
+        let store = Arc::new(Forgetful { inner, below, victim: None, from, once, listings });
         let repo = world.repo_over(store.clone());
         match world.try_prune(&repo, &greedy()) {
             Err(Error::SnapshotsShrank { .. }) => {}
