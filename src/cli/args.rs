@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedI64ValueParser};
 
 use super::{
-    backup, cat, completions, diff, find, forget, init, key, ls, man, mount, restore, snapshots,
-    tag, undelete,
+    backup, cat, check, completions, diff, find, forget, init, key, ls, man, mount, prune, repair,
+    restore, snapshots, stats, tag, undelete,
 };
 
 /// Deduplicated, encrypted snapshots of files, on a local disk or in a bucket.
@@ -85,16 +85,20 @@ pub struct Global {
     pub no_cache: bool,
 
     /// Send at most so many KiB a second to the store
-    #[arg(long, global = true, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, value_name = "KIB", value_parser = rate())]
     pub limit_upload: Option<u32>,
 
     /// Read at most so many KiB a second from the store
-    #[arg(long, global = true, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, value_name = "KIB", value_parser = rate())]
     pub limit_download: Option<u32>,
 
     /// Set an option of the store; may be given more than once
     #[arg(short, long = "option", global = true, value_name = "KEY=VALUE", value_parser = pair)]
     pub option: Vec<(String, String)>,
+}
+
+fn rate() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -118,8 +122,13 @@ pub enum Verb {
     Tag(tag::Args),
     Forget(forget::Args),
     Undelete(undelete::Args),
+    Prune(prune::Args),
+    Check(check::Args),
+    Stats(stats::Args),
     #[command(subcommand)]
     Key(key::Verb),
+    #[command(subcommand)]
+    Repair(repair::Verb),
     Mount(mount::Args),
     Completions(completions::Args),
     Man(man::Args),

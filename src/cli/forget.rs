@@ -16,7 +16,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::{Filter, split_tags},
-    open,
+    open, prune,
     screen::{self, Screen, printable},
     snapshots, units,
     watch::Watch,
@@ -52,6 +52,13 @@ pub struct Args {
     /// Show what would be forgotten, and forget nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+
+    /// Then prune
+    #[arg(long)]
+    pub prune: bool,
+
+    #[command(flatten)]
+    pub pruning: prune::Limits,
 
     #[command(flatten)]
     pub filter: Filter,
@@ -160,10 +167,17 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let forgotten = forget::carry_out(&repository, &plan, reason, &watch.progress)?;
     watch.clear();
     if !screen.json {
-        let count = units::counted(forgotten, "snapshot", "snapshots");
-        screen.chat(&format!("forgot {count}; `icecore undelete` brings them back for 14 days"))?;
+        screen.chat(&format!("forgot {}", units::counted(forgotten, "snapshot", "snapshots")))?;
     }
-    Ok(if watch.troubles() > 0 { Exit::Troubles } else { Exit::Done })
+    let exit = if watch.troubles() > 0 { Exit::Troubles } else { Exit::Done };
+    if !args.prune {
+        return Ok(exit);
+    }
+    drop(watch);
+    match prune::carry_out(&repository, &args.pruning, screen)? {
+        Exit::Done => Ok(exit),
+        worse => Ok(worse),
+    }
 }
 
 fn show(plan: &GroupPlan, args: &Args, screen: &mut Screen) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use icecore::{
-    repo,
+    repo::{self, collect},
     store::{self, ErrorKind},
     tree,
     verbs::{self, forget::Refused, select::NotOne},
@@ -29,6 +29,10 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<Meaning> {
         let found = None
             .or_else(|| error.downcast_ref().map(of_repository))
             .or_else(|| error.downcast_ref().map(of_store))
+            .or_else(|| error.downcast_ref().map(of_collector))
+            .or_else(|| error.downcast_ref().map(of_backup))
+            .or_else(|| error.downcast_ref().map(of_restore))
+            .or_else(|| error.downcast_ref().map(of_verb))
             .or_else(|| error.downcast_ref().map(of_tree))
             .or_else(|| error.downcast_ref().map(of_choice))
             .or_else(|| error.downcast_ref().map(of_policy))
@@ -93,6 +97,66 @@ fn of_store(error: &store::Error) -> Option<Meaning> {
     }
 }
 
+fn of_collector(error: &collect::Error) -> Option<Meaning> {
+    use collect::Error::*;
+    match error {
+        Store(error) => of_store(error),
+        Cache(_) => say(Exit::Failed, "`--cache-dir DIR` or `--no-cache` use another one"),
+        Unreadable { .. } | Walk { .. } | BlobMissing { .. } | NoGoodCopy { .. } => {
+            say(Exit::Damaged, CHECK)
+        }
+        SnapshotsShrank { .. } => say(
+            Exit::Rollback,
+            "an older state of the store was put back, or somebody removed snapshots by hand; \
+             nothing was deleted",
+        ),
+        ListingsDiffer { .. } => say(
+            Exit::Failed,
+            "the store's listings can't be relied on just now; nothing was deleted, try again",
+        ),
+        TooMuch { .. } | LastOfSource { .. } => say(
+            Exit::Failed,
+            "`icecore prune --dry-run` shows the plan; `--yes` carries it out all the same",
+        ),
+        Cancelled => Some((Exit::Interrupted, None)),
+        _ => None,
+    }
+}
+
+fn of_backup(error: &verbs::backup::Error<repo::Error>) -> Option<Meaning> {
+    use verbs::backup::Error::*;
+    match error {
+        Entry { .. } => say(Exit::Damaged, CHECK),
+        Cancelled => say(Exit::Interrupted, "run it again: it goes on from what was stored"),
+        _ => None,
+    }
+}
+
+fn of_restore(error: &verbs::restore::Error<repo::Error>) -> Option<Meaning> {
+    use verbs::restore::Error::*;
+    match error {
+        NoSuchPath { path } => Some((Exit::Failed, Some(find_it(path)))),
+        Cancelled => Some((Exit::Interrupted, None)),
+        _ => None,
+    }
+}
+
+// Errors that show their cause as themselves hide it from whoever walks the chain.
+fn of_verb(error: &verbs::prune::Error) -> Option<Meaning> {
+    match error {
+        verbs::prune::Error::Repo(error) => of_repository(error),
+        verbs::prune::Error::Collect(error) => of_collector(error),
+        verbs::prune::Error::Probe(error) => of_store(error),
+        verbs::prune::Error::Walk(_) => say(Exit::Damaged, CHECK),
+        verbs::prune::Error::TooManyRows => None,
+    }
+}
+
+fn find_it(path: &str) -> String {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+    format!("`icecore find '{name}'` looks in all snapshots")
+}
+
 fn of_tree(error: &tree::Error<repo::Error>) -> Option<Meaning> {
     match error {
         tree::Error::Damaged { .. } | tree::Error::ChunkLength { .. } => say(Exit::Damaged, CHECK),
@@ -132,10 +196,7 @@ fn of_policy(error: &Refused) -> Option<Meaning> {
 fn of_reading(error: &verbs::Error<repo::Error>) -> Option<Meaning> {
     match error {
         verbs::Error::Entry { .. } => say(Exit::Damaged, CHECK),
-        verbs::Error::NoSuchPath { path } => {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            Some((Exit::Failed, Some(format!("`icecore find '{name}'` looks in all snapshots"))))
-        }
+        verbs::Error::NoSuchPath { path } => Some((Exit::Failed, Some(find_it(path)))),
         verbs::Error::NotAFile { .. } => {
             say(Exit::Failed, "`icecore ls` and `icecore restore` take directories")
         }

@@ -3,6 +3,7 @@
 mod args;
 mod backup;
 mod cat;
+mod check;
 mod completions;
 mod diff;
 mod environment;
@@ -22,9 +23,12 @@ mod memory;
 mod mount;
 mod open;
 mod password;
+mod prune;
+mod repair;
 mod restore;
 mod screen;
 mod snapshots;
+mod stats;
 mod tag;
 mod undelete;
 mod units;
@@ -104,6 +108,10 @@ fn run(line: CommandLine, screen: &mut Screen) -> Result<Exit, Failure> {
         Verb::Tag(args) => tag::run(&args, &global, screen),
         Verb::Forget(args) => forget::run(&args, &global, screen),
         Verb::Undelete(args) => undelete::run(&args, &global, screen),
+        Verb::Prune(args) => prune::run(&args, &global, screen),
+        Verb::Check(args) => check::run(&args, &global, screen),
+        Verb::Stats(args) => stats::run(&args, &global, screen),
+        Verb::Repair(verb) => repair::run(&verb, &global, screen),
         Verb::Key(verb) => key::run(&verb, &global, screen),
         Verb::Completions(args) => completions::run(&args, screen),
         Verb::Man(args) => man::run(&args, screen),

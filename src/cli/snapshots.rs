@@ -46,10 +46,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
-    let repository = open::open(global)?;
-    let all = open::shelf(&repository)?;
     let names = select::names(&args.snapshots)?;
     let filter = args.filter.to_select()?;
+    let repository = open::open(global)?;
+    let all = open::shelf(&repository)?;
     let mut chosen = if args.forgotten {
         select::forgotten(&all).filter(|kept| filter.takes(&kept.snapshot)).collect()
     } else {

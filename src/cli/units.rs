@@ -52,11 +52,6 @@ pub fn local(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// How much of `whole` the `part` is.
-pub fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 { "0.0 %".into() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
-}
-
 /// A text that is no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a size is a number and perhaps a unit, as in `500K`, `10MiB` or `2G`")]
@@ -123,7 +118,5 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(59)), "59 s");
         assert_eq!(duration(Duration::from_secs(187)), "3:07");
         assert_eq!(duration(Duration::from_secs(3723)), "1:02:03");
-        assert_eq!(percent(1, 3), "33.3 %");
-        assert_eq!(percent(1, 0), "0.0 %");
     }
 }

@@ -60,7 +60,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// error it may or may not be there.
     ///
     /// Over a network an answer can be lost and the put tried again: then `Created` means that the
-    /// object holds these very bytes (`retry`), which two callers with equal bytes may both be told.
+    /// object holds these very bytes (`retry`), which two callers of equal bytes may both be told.
     fn put_new(&self, name: &Name, bytes: Bytes) -> Result<Put, Error>;
 
     /// Exactly the bytes of `range`; a range that reaches beyond the end is an error

@@ -1,16 +1,19 @@
 //! What one can ask of a repository: one file a verb.
 
-mod again;
 pub mod backup;
 pub mod cat;
+pub mod check;
 pub mod diff;
 pub mod entries;
 mod error;
 pub mod find;
 pub mod forget;
 pub mod mount;
+pub mod prune;
+mod reach;
 pub mod restore;
 pub mod select;
+pub mod stats;
 pub mod tag;
 pub mod undelete;
 

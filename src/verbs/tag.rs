@@ -1,12 +1,10 @@
 //! Tag: other tags on snapshots, by new records of the same trees.
 
-use super::{
-    again::{self, commit_again},
-    forget::entomb,
-};
+use super::reach::Trees;
 use crate::{
+    format::snapshot::Snapshot,
     id::Sid,
-    repo::{Kept, Repository},
+    repo::{Kept, Repository, collect},
 };
 
 /// What becomes of the tags.
@@ -51,11 +49,11 @@ pub fn plan(chosen: &[&Kept], change: &Change) -> Vec<Step> {
 }
 
 /// Commits the new record, then forgets the old: whenever this stops, one of them is there.
-pub fn carry_out(repository: &Repository, step: &Step) -> Result<Sid, again::Error> {
-    let new =
-        commit_again(repository, &step.kept, |snapshot| snapshot.tags.clone_from(&step.tags))?;
-    entomb(repository, &step.kept.sid, &format!("it is {} now, with other tags", new.short()))?;
-    Ok(new)
+pub fn carry_out(repository: &Repository, step: &Step) -> Result<Sid, collect::Error> {
+    let reader = repository.reader()?;
+    let Step { kept: Kept { sid, snapshot, .. }, tags } = step;
+    let changed = Snapshot { tags: tags.clone(), ..snapshot.clone() };
+    collect::replace(repository, &Trees(&reader), *sid, &changed, "it has other tags now")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One binary for all tests that stand outside the library.
 
+mod cli;
 mod collect;
 mod format_page;
 mod format_records;
@@ -16,3 +17,4 @@ mod sessions;
 mod sink_hostile;
 mod source_files;
 mod tidy;
+mod transcripts;

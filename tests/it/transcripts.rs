@@ -53,7 +53,10 @@ fn masked(line: &str) -> String {
         at += taken;
     }
     // The line below a table's head is as wide as its ids and sizes are.
-    out.iter().map(|word| if word.starts_with("----") { "----" } else { word }).collect::<Vec<_>>().join(" ")
+    out.iter()
+        .map(|word| if word.starts_with("----") { "----" } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The word for show, and how many words it stands for.
@@ -66,7 +69,10 @@ fn mask(word: &str, next: &str) -> (String, usize) {
     let hex = core.len() >= 8 && core.chars().all(|c| c.is_ascii_hexdigit());
     let digits = |pattern: &str| {
         core.len() == pattern.len()
-            && core.chars().zip(pattern.chars()).all(|(c, p)| if p == 'd' { c.is_ascii_digit() } else { c == p })
+            && core
+                .chars()
+                .zip(pattern.chars())
+                .all(|(c, p)| if p == 'd' { c.is_ascii_digit() } else { c == p })
     };
     if hex {
         (around("ID"), 1)
@@ -74,12 +80,16 @@ fn mask(word: &str, next: &str) -> (String, usize) {
         (around("DATE"), 1)
     } else if digits("dd:dd:dd") {
         (around("TIME"), 1)
-    } else if is_number && ["B", "KiB", "MiB", "GiB", "KiB/s", "MiB/s", "GiB/s", "B/s"].contains(&unit) {
-        (format!("SIZE{}", &next[unit.len()..]), 2)
+    } else if is_number
+        && ["B", "KiB", "MiB", "GiB", "KiB/s", "MiB/s", "GiB/s", "B/s"].contains(&unit)
+    {
+        (format!("{}{}", around("SIZE"), &next[unit.len()..]), 2)
     } else if is_number && unit == "s" {
-        (format!("SECONDS{}", &next[unit.len()..]), 2)
+        (format!("{}{}", around("SECONDS"), &next[unit.len()..]), 2)
+    } else if is_number && unit == "x" {
+        (format!("{}{}", around("TIMES"), &next[unit.len()..]), 2)
     } else if is_number && unit == "%" {
-        (format!("SHARE{}", &next[unit.len()..]), 2)
+        (format!("{}{}", around("SHARE"), &next[unit.len()..]), 2)
     } else {
         (word.to_owned(), 1)
     }
@@ -92,7 +102,8 @@ fn replay(page: &str) {
     let text = fs::read_to_string(&path).unwrap();
     let steps = steps(&text);
     assert!(!steps.is_empty(), "{page} has no transcript");
-    let home = tempfile::tempdir().unwrap();
+    // As long as the name that the page shows, so that tables stand straight there.
+    let home = tempfile::Builder::new().prefix("").rand_bytes(4).tempdir_in("/tmp").unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut wrong = Vec::new();
     let mut moved = 0isize;
@@ -102,7 +113,8 @@ fn replay(page: &str) {
         let really: Vec<String> = said.lines().map(masked).collect();
         if !same(&shown, &really) {
             let at = format!("{page}:{}: $ {}", step.line, step.command);
-            wrong.push(format!("{at}\n--- it shows\n{}\n--- it says\n{said}", step.says.join("\n")));
+            wrong
+                .push(format!("{at}\n--- it shows\n{}\n--- it says\n{said}", step.says.join("\n")));
             let start = (step.line + step.command.matches('\n').count()).strict_add_signed(moved);
             let new: Vec<String> = said.lines().map(str::to_owned).collect();
             moved += new.len() as isize - step.says.len() as isize;
@@ -120,7 +132,9 @@ fn replay(page: &str) {
 fn same(shown: &[String], really: &[String]) -> bool {
     match shown {
         [] => really.iter().all(|line| line.is_empty()),
-        [dots, rest @ ..] if dots == "..." => (0..=really.len()).any(|at| same(rest, &really[at..])),
+        [dots, rest @ ..] if dots == "..." => {
+            (0..=really.len()).any(|at| same(rest, &really[at..]))
+        }
         [first, rest @ ..] if first.is_empty() && really.first().is_none_or(|l| !l.is_empty()) => {
             same(rest, really)
         }
@@ -132,6 +146,7 @@ fn same(shown: &[String], really: &[String]) -> bool {
 fn type_in(home: &Path, command: &str) -> String {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_icecore"));
     let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", binary.parent().unwrap().display());
+    let command = command.replace("/home/you", home.to_str().unwrap());
     // What was exported is kept for the next command, as in a person's shell.
     let state = home.join(".state");
     let script = format!(

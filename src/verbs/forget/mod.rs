@@ -8,10 +8,11 @@ use jiff::tz::TimeZone;
 use self::policy::{Candidate, Policy, Reason, decide};
 use super::select::{self, Filter, Group, GroupBy, Name, NotOne};
 use crate::{
-    format::gc::Tombstone,
-    id::Sid,
     progress::{Progress, Trouble},
-    repo::{self, Kept, Repository, layout},
+    repo::{
+        Kept, Repository,
+        collect::{self, Ground},
+    },
 };
 
 /// Which snapshots to forget.
@@ -90,20 +91,6 @@ fn plan_group(group: Group, members: &[&Kept], options: &Options) -> Result<Grou
     Ok(plan)
 }
 
-/// Says of the snapshot that it is no longer wanted. Its data stays until its time is over and a
-/// collector comes.
-pub(super) fn entomb(repository: &Repository, sid: &Sid, reason: &str) -> Result<(), repo::Error> {
-    let ambient = repository.ambient();
-    let stone = Tombstone {
-        snapshot: *sid,
-        actor: format!("{}@{}", ambient.user, ambient.host),
-        reason: reason.to_owned(),
-        time: ambient.clock.now(),
-    };
-    repository.put_record(&layout::tombstone(sid, ambient.random()), &stone)?;
-    Ok(())
-}
-
 /// Forgets what the plan says. One that can't be forgotten is told to `progress`, and the others
 /// go on. Returns how many were forgotten.
 pub fn carry_out(
@@ -111,15 +98,15 @@ pub fn carry_out(
     plan: &[GroupPlan],
     reason: &str,
     progress: &Progress,
-) -> Result<u64, repo::Error> {
+) -> Result<u64, collect::Error> {
     let all: Vec<&Kept> = plan.iter().flat_map(|group| &group.remove).collect();
     progress.phase("forget");
     progress.expect(all.len() as u64, 0);
     let mut forgotten = 0;
     for kept in all {
-        match entomb(repository, &kept.sid, reason) {
+        match collect::forget(&Ground::of(repository), &[kept.sid], reason) {
             Ok(()) => forgotten += 1,
-            Err(repo::Error::Store(error)) => progress.trouble(Trouble {
+            Err(collect::Error::Store(error)) => progress.trouble(Trouble {
                 item: kept.sid.to_string(),
                 during: "forget",
                 error: error.to_string(),

@@ -15,7 +15,7 @@ fn no_repository_is_10() {
 #[test]
 fn a_wrong_password_is_12() {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     let got = said(desk.command(&["snapshots"]).env("ICECORE_PASSWORD", "wrong").output().unwrap());
     assert_eq!(got.code, 12, "{}", got.err);
     assert!(got.err.starts_with("error: "), "{}", got.err);
@@ -33,7 +33,7 @@ fn a_second_init_fails_and_harms_nothing() {
 #[test]
 fn an_item_that_can_not_be_read_is_3() {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     desk.write("data/good", "good");
     let got = desk.run(&["backup", "data", "no-such-directory"]);
     assert_eq!(got.code, 3, "{}", got.err);
@@ -44,7 +44,7 @@ fn an_item_that_can_not_be_read_is_3() {
 #[test]
 fn a_file_without_permission_is_3_for_anyone_but_root() {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     desk.write("data/good", "good");
     desk.write("data/secret", "secret");
     fs::set_permissions(desk.path("data/secret"), fs::Permissions::from_mode(0)).unwrap();
@@ -56,7 +56,7 @@ fn a_file_without_permission_is_3_for_anyone_but_root() {
 #[test]
 fn nothing_to_back_up_is_1_or_2_and_makes_no_snapshot() {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     assert_eq!(desk.run(&["backup"]).code, 2);
     let got = desk.run(&["backup", "no-such-directory"]);
     assert_eq!(got.code, 1, "{}", got.err);

@@ -52,7 +52,7 @@ fn backup_tells_a_summary_in_restics_words() {
 fn verbose_names_each_item_and_status_comes_when_asked() {
     let desk = Desk::new();
     desk.write("data/a", "some bytes");
-    desk.ok(&["init"]);
+    desk.init();
     let told = desk.json_lines(&["backup", "data", "-v"]);
     let item = last_of(&told, "verbose_status");
     has(&item, &["action", "item"]);
@@ -61,7 +61,7 @@ fn verbose_names_each_item_and_status_comes_when_asked() {
 #[test]
 fn troubles_and_failures_are_json_too() {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     desk.write("data/a", "a");
     let said = desk.run(&["backup", "data", "missing", "--json"]);
     assert_eq!(said.code, 3);
@@ -93,7 +93,10 @@ fn what_lists_show() {
     let changes = desk.json_lines(&["diff", "latest~1", "latest"]);
     let modifier = |name: &str| {
         let path = desk.text(name);
-        changes.iter().find(|line| line["path"] == path.as_str()).map(|line| line["modifier"].clone())
+        changes
+            .iter()
+            .find(|line| line["path"] == path.as_str())
+            .map(|line| line["modifier"].clone())
     };
     assert_eq!(modifier("data/a.txt"), Some("M".into()));
     assert_eq!(modifier("data/new.txt"), Some("+".into()));

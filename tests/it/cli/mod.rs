@@ -33,10 +33,15 @@ impl Desk {
         Desk { home: tempfile::tempdir().unwrap() }
     }
 
+    /// A repository whose password costs little to try: many commands try it.
+    pub fn init(&self) {
+        self.ok(&["init", "--kdf-memory", "64", "--kdf-time", "1"]);
+    }
+
     /// With a repository, and two snapshots of `data` with changes between.
     pub fn with_snapshots() -> Self {
         let desk = Desk::new();
-        desk.ok(&["init"]);
+        desk.init();
         desk.write("data/a.txt", "one\n");
         desk.write("data/dir/b.txt", "two\n");
         desk.write("data/dir/gone.txt", "three\n");

@@ -11,7 +11,7 @@ fn open(desk: &Desk, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
 
 fn desk() -> Desk {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     desk.write("right", "correct horse\n");
     desk.write("wrong", "wrong\n");
     desk

@@ -10,16 +10,16 @@ use super::Desk;
 #[test]
 fn a_closed_pipe_is_success() {
     let desk = Desk::new();
-    desk.ok(&["init"]);
+    desk.init();
     for n in 0..3000 {
         desk.write(&format!("data/a-file-with-quite-a-long-name-number-{n}"), "");
     }
     desk.ok(&["backup", "data"]);
-    for arguments in [["ls", "latest"].as_slice(), &["ls", "latest", "--json"], &["find", "a-file*"]]
+    for arguments in
+        [["ls", "latest"].as_slice(), &["ls", "latest", "--json"], &["find", "a-file*"]]
     {
         let mut command = desk.command(arguments);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         let mut out = BufReader::with_capacity(16, child.stdout.take().unwrap());
         out.read_line(&mut first).unwrap();
@@ -34,7 +34,7 @@ fn a_closed_pipe_is_success() {
 fn no_bar_and_no_colour_where_no_terminal_is() {
     let desk = Desk::new();
     desk.write("data/file", "x");
-    desk.ok(&["init"]);
+    desk.init();
     let said = desk.run(&["backup", "data"]);
     assert_eq!(said.err, "");
     assert!(!said.out.contains('\u{1b}'), "{:?}", said.out);

@@ -47,7 +47,7 @@ fn variables_that_mean_nothing() {
     ] {
         let desk = Desk::new();
         desk.write("x", "x");
-        desk.ok(&["init"]);
+        desk.init();
         let said = super::said(desk.command(&["backup", "x"]).env(name, value).output().unwrap());
         assert_eq!(said.code, 2, "{name}={value}: {}", said.err);
         assert!(said.err.contains(because), "{name}={value}: {}", said.err);
@@ -67,8 +67,9 @@ fn an_empty_policy_is_refused() {
 #[test]
 fn no_repository_named() {
     let desk = Desk::new();
-    let said =
-        super::said(desk.command(&["snapshots"]).env_remove("ICECORE_REPOSITORY").output().unwrap());
+    let said = super::said(
+        desk.command(&["snapshots"]).env_remove("ICECORE_REPOSITORY").output().unwrap(),
+    );
     assert_eq!(said.code, 2);
     assert!(said.err.contains("--repo"), "{}", said.err);
 }
@@ -78,8 +79,24 @@ fn help_teaches_and_is_no_error() {
     let desk = Desk::new();
     assert!(desk.ok(&["--help"]).contains("Begin here"));
     for verb in [
-        "init", "backup", "snapshots", "ls", "cat", "find", "diff", "restore", "tag", "forget",
-        "undelete", "prune", "check", "stats", "key", "mount", "completions", "man",
+        "init",
+        "backup",
+        "snapshots",
+        "ls",
+        "cat",
+        "find",
+        "diff",
+        "restore",
+        "tag",
+        "forget",
+        "undelete",
+        "prune",
+        "check",
+        "stats",
+        "key",
+        "mount",
+        "completions",
+        "man",
     ] {
         let help = desk.ok(&[verb, "--help"]);
         assert!(help.contains("Examples:"), "{verb}");
@@ -96,7 +113,8 @@ fn completions_and_manual_pages_name_every_verb() {
     }
     assert!(desk.ok(&["man"]).contains(".TH icecore"));
     desk.ok(&["man", "pages"]);
-    for page in ["icecore.1", "icecore-backup.1", "icecore-key-passwd.1", "icecore-repair-index.1"] {
+    for page in ["icecore.1", "icecore-backup.1", "icecore-key-passwd.1", "icecore-repair-index.1"]
+    {
         assert!(desk.path("pages").join(page).exists(), "{page}");
     }
 }

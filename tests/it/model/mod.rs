@@ -15,7 +15,8 @@
 //!
 //! **What is left out, and why that is sound.** Index segments: rules W3 and C5 take what exists
 //! from the pack listing and what is inside from the packs' own tables, so no correct actor's
-//! choice depends on an index; the two mutants that do trust it use `born`, an index that never forgets.
+//! choice depends on an index; the two mutants that do trust it use `born`, an index that never
+//! forgets.
 //! The visibility delay: a wait that turns a slow listing into the exact one modelled here.
 //!
 //! **How states are kept small.** Thinking is joined to the store call before it. Decisions about

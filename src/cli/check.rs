@@ -1,0 +1,210 @@
+//! `icecore check`: whether everything that snapshots need is there and right.
+
+use std::time::Duration;
+
+use icecore::{
+    repo::collect::{DamagedPack, Fault, ReadData},
+    verbs::check::{self, Outcome},
+};
+use serde_json::{Value, json};
+
+use super::{
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    open,
+    screen::{Screen, printable},
+    units,
+    watch::Watch,
+};
+
+/// Check the repository for damage
+///
+/// Says what is damaged, which snapshots and paths that touches, and what to type next; exit code
+/// 13. Without --read-data it checks the structure: packs, indexes and trees.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  icecore check
+  icecore check --read-data
+  icecore check --read-data-subset 3/7     # a seventh each day of the week
+  icecore check --read-data-subset 2.5%    # some, by chance
+  icecore check --read-data-subset 10G")]
+pub struct Args {
+    /// Read all data too
+    #[arg(long)]
+    pub read_data: bool,
+
+    /// Read some of the data: the N-th of T parts, a percentage, or a size
+    #[arg(long, value_name = "N/T|X%|SIZE", value_parser = subset, conflicts_with = "read_data")]
+    pub read_data_subset: Option<ReadData>,
+}
+
+fn subset(text: &str) -> Result<ReadData, String> {
+    if let Some((part, of)) = text.split_once('/') {
+        let part = part.parse().ok().zip(of.parse().ok());
+        return match part {
+            Some((part, of)) if 1 <= part && part <= of => Ok(ReadData::Part { part, of }),
+            _ => Err(format!("`{text}` is no part: wanted N/T with N from 1 to T, as in 2/7")),
+        };
+    }
+    if let Some(share) = text.strip_suffix('%') {
+        let share: Option<f64> = share.trim().parse().ok();
+        let share = share.filter(|share| *share > 0.0 && *share <= 100.0);
+        return share.map(ReadData::Percent).ok_or_else(|| "wanted above 0% up to 100%".into());
+    }
+    units::parse_bytes(text).map(ReadData::Bytes).map_err(|error| error.to_string())
+}
+
+pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let read_data = match args.read_data_subset {
+        Some(subset) => subset,
+        None if args.read_data => ReadData::All,
+        None => ReadData::None,
+    };
+    let repository = open::open(global)?;
+    let mut watch = Watch::start(screen, "check")?;
+    let outcome = check::check(&repository, read_data, &watch.progress)?;
+    watch.clear();
+    if screen.json {
+        screen.document(&document(&outcome, watch.started.elapsed()))?;
+    } else {
+        show(&outcome, watch.started.elapsed(), screen)?;
+    }
+    Ok(if outcome.is_good() { Exit::Done } else { Exit::Damaged })
+}
+
+fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Failure> {
+    let checked = &outcome.checked;
+    screen.chat(&format!(
+        "checked {} in {}, {}",
+        units::counted(checked.snapshots, "snapshot", "snapshots"),
+        units::counted(checked.packs, "pack", "packs"),
+        units::duration(took)
+    ))?;
+    if checked.packs_read > 0 {
+        screen.chat(&format!(
+            "read {} and opened {} in them, {}",
+            units::counted(checked.packs_read, "pack", "packs"),
+            units::counted(checked.blobs_read, "blob", "blobs"),
+            units::bytes(checked.bytes_read)
+        ))?;
+    }
+    if checked.unindexed > 0 {
+        let packs = units::counted(checked.unindexed, "pack is", "packs are");
+        screen.chat(&format!("{packs} in no index: the next backup or prune takes them in"))?;
+    }
+    if outcome.is_good() {
+        return screen.chat("no damage found");
+    }
+    name_damage(outcome, screen)?;
+    for hint in hints(outcome) {
+        screen.line(&format!("hint: {hint}"))?;
+    }
+    Ok(())
+}
+
+fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
+    let checked = &outcome.checked;
+    for object in &outcome.objects {
+        screen.line(&format!("damaged: {}", printable(object.as_bytes())))?;
+    }
+    for strange in &checked.strange {
+        let (object, error) = (printable(strange.object.as_bytes()), &strange.error);
+        screen.line(&format!("damaged: {object}: {error}"))?;
+    }
+    for damaged in &checked.damaged {
+        screen.line(&format!("damaged: pack {}: {}", damaged.pack, fault(damaged)))?;
+    }
+    if !checked.lost.is_empty() {
+        let what = units::counted(checked.lost.len() as u64, "blob is", "blobs are");
+        screen.line(&format!("lost: {what} needed and nowhere whole"))?;
+    }
+    for (sid, error) in &checked.unwalked {
+        screen.line(&format!("lost: a part of snapshot {}'s tree: {error}", sid.short()))?;
+    }
+    for touched in &outcome.touched {
+        let count = units::counted(touched.count, "file", "files");
+        screen.line(&format!("snapshot {} is not whole: {count}", touched.sid.short()))?;
+        for path in &touched.paths {
+            screen.line(&format!("  {}", printable(path.as_bytes())))?;
+        }
+        let more = touched.count - touched.paths.len() as u64;
+        if more > 0 {
+            screen.line(&format!("  and {} more", units::count(more)))?;
+        }
+        for path in &touched.gaps_after {
+            let path = printable(path.as_bytes());
+            screen.line(&format!("  and what follows {path}, up to the next whole node"))?;
+        }
+    }
+    if !checked.damaged.is_empty() && outcome.touched.is_empty() {
+        screen.line("no snapshot needs what is damaged")?;
+    }
+    Ok(())
+}
+
+fn fault(damaged: &DamagedPack) -> String {
+    match &damaged.fault {
+        Fault::Missing => "it is not there".into(),
+        Fault::Size { listed_bytes, indexed_bytes } => {
+            format!("it has {listed_bytes} bytes instead of {indexed_bytes}")
+        }
+        Fault::Hash => "its bytes are not those it is named for".into(),
+        Fault::Table(error) => format!("its table can't be read: {error}"),
+        Fault::Blobs(blobs) => {
+            format!("{} in it can't be read", units::counted(blobs.len() as u64, "blob", "blobs"))
+        }
+    }
+}
+
+/// What to type next, in order.
+fn hints(outcome: &Outcome) -> Vec<&'static str> {
+    let checked = &outcome.checked;
+    let mut hints = Vec::new();
+    let is_missing = checked.damaged.iter().any(|damaged| matches!(damaged.fault, Fault::Missing));
+    if checked.packs_read == 0 {
+        hints.push("`icecore check --read-data` finds all that is damaged");
+    }
+    if is_missing || !checked.strange.is_empty() {
+        hints.push("`icecore repair index` makes the index again from the packs that are there");
+    }
+    if !outcome.touched.is_empty() {
+        hints
+            .push("`icecore backup` of the same paths stores again what is still there to be read");
+        hints.push("`icecore restore` brings back all that is whole, and names what is not");
+    }
+    hints
+}
+
+fn document(outcome: &Outcome, took: Duration) -> Value {
+    let checked = &outcome.checked;
+    let errors = checked.damaged.len() + checked.lost.len() + checked.unwalked.len();
+    let touched: Vec<Value> = outcome
+        .touched
+        .iter()
+        .map(|touched| {
+            json!({
+                "snapshot_id": touched.sid,
+                "files": touched.count,
+                "paths": touched.paths,
+                "gaps_after": touched.gaps_after,
+            })
+        })
+        .collect();
+    json!({
+        "message_type": "summary",
+        "num_errors": errors + checked.strange.len() + outcome.objects.len(),
+        "snapshots": checked.snapshots,
+        "packs": checked.packs,
+        "packs_read": checked.packs_read,
+        "bytes_read": checked.bytes_read,
+        "blobs_read": checked.blobs_read,
+        "broken_packs": checked.damaged.iter().map(|damaged| damaged.pack).collect::<Vec<_>>(),
+        "broken_objects": outcome.objects,
+        "lost_blobs": checked.lost.iter().map(|(_, blob)| blob).collect::<Vec<_>>(),
+        "damaged_snapshots": touched,
+        "hints": hints(outcome),
+        "total_duration": took.as_secs_f64(),
+    })
+}

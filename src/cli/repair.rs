@@ -1,0 +1,48 @@
+//! `icecore repair`: what can be made again from what is whole.
+
+use icecore::verbs::prune;
+use serde_json::json;
+
+use super::{
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    open,
+    screen::{self, Screen},
+    units,
+    watch::Watch,
+};
+
+/// Make again what can be made from what is whole
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Build the index again from the packs alone
+    Index,
+}
+
+pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let Verb::Index = verb;
+    let repository = open::open(global)?;
+    let mut watch = Watch::start(screen, "repair index")?;
+    let repaired = prune::repair_index(&repository, &watch.progress)?;
+    watch.clear();
+    for strange in &repaired.strange {
+        screen::warn(&format!("left out: {}: {}", strange.object, strange.error));
+    }
+    if screen.json {
+        screen.document(&json!({
+            "message_type": "summary",
+            "packs": repaired.packs,
+            "blobs": repaired.blobs,
+            "segments_replaced": repaired.segments_replaced,
+            "packs_left_out": repaired.strange.len(),
+        }))?;
+    } else {
+        screen.chat(&format!(
+            "the index is made again: {} in {}",
+            units::counted(repaired.blobs, "blob", "blobs"),
+            units::counted(repaired.packs, "pack", "packs")
+        ))?;
+    }
+    Ok(if repaired.strange.is_empty() { Exit::Done } else { Exit::Damaged })
+}

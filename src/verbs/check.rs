@@ -1,0 +1,141 @@
+//! Check: what is damaged, and which snapshots and paths that touches.
+
+use std::collections::BTreeSet;
+
+use super::{
+    entries::{self, files_root},
+    prune::Error,
+    reach::Trees,
+};
+use crate::{
+    id::{BlobId, Sid},
+    progress::Progress,
+    repo::{
+        Kept, Reader, Repository,
+        collect::{self, Checked, Ground, ReadData},
+    },
+    tree::{self, KeyRange, Pieces, Root, Value, content::pieces},
+};
+
+/// So many paths of each snapshot are named; all are counted.
+const PATHS_NAMED_MAX: usize = 100;
+
+/// What was found, and what it means.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub checked: Checked,
+    /// Small objects that can't be read: copies of the config, keys, snapshots, tombstones.
+    pub objects: Vec<String>,
+    pub touched: Vec<Touched>,
+    /// Packs and blobs that were written down as bad, so that no backup builds on them.
+    pub recorded: u64,
+}
+
+impl Outcome {
+    pub fn is_good(&self) -> bool {
+        self.checked.is_good() && self.objects.is_empty()
+    }
+}
+
+/// A snapshot that is not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    pub sid: Sid,
+    /// The first of them, in order.
+    pub paths: Vec<String>,
+    /// How many in all.
+    pub count: u64,
+    /// After these paths something is missing from the tree itself; how much is not known.
+    pub gaps_after: Vec<String>,
+}
+
+/// Checks, and writes down what is bad.
+pub fn check(
+    repository: &Repository,
+    read_data: ReadData,
+    progress: &Progress,
+) -> Result<Outcome, Error> {
+    let reader = repository.reader()?;
+    let ground = Ground::of(repository);
+    let checked = collect::check(&ground, &Trees(&reader), read_data, progress)?;
+    let survey = repository.survey()?;
+    let (_, keys) = repository.list_keys()?;
+    let damage = repository.damage().iter().chain(&survey.damage).chain(&keys);
+    let objects: BTreeSet<String> =
+        damage.map(|damage| format!("{}: {}", damage.object, damage.error)).collect();
+    let objects: Vec<String> = objects.into_iter().collect();
+    let mut outcome = Outcome { checked, objects, ..Outcome::default() };
+    if !outcome.checked.is_good() {
+        // Bad in one pack and good in another is no loss.
+        let bad = outcome.checked.lost.iter().map(|(_, blob)| *blob).collect();
+        progress.phase("finding what it touches");
+        outcome.touched = touched(&reader, &survey.kept, &bad, progress)?;
+        outcome.recorded = collect::record_damage(&ground, &outcome.checked)?;
+    }
+    Ok(outcome)
+}
+
+fn touched(
+    reader: &Reader,
+    all: &[Kept],
+    bad: &BTreeSet<BlobId>,
+    progress: &Progress,
+) -> Result<Vec<Touched>, Error> {
+    let mut touched = Vec::new();
+    progress.expect(all.len() as u64, 0);
+    for kept in all {
+        if progress.is_cancelled() {
+            return Err(collect::Error::Cancelled.into());
+        }
+        if let Some(root) = files_root(&kept.snapshot) {
+            touched.extend(touched_one(reader, kept.sid, &root, bad)?);
+        }
+        progress.done(1, 0);
+    }
+    Ok(touched)
+}
+
+fn touched_one(
+    reader: &Reader,
+    sid: Sid,
+    root: &Root,
+    bad: &BTreeSet<BlobId>,
+) -> Result<Option<Touched>, Error> {
+    let mut found = Touched { sid, paths: Vec::new(), count: 0, gaps_after: Vec::new() };
+    let mut iter = tree::iter(reader, root, KeyRange::all());
+    let mut last = Vec::new();
+    while let Some(entry) = iter.next() {
+        match entry {
+            Ok((key, value)) => {
+                last = key.to_vec();
+                if needs_bad(reader, &value, bad) {
+                    found.count += 1;
+                    if found.paths.len() < PATHS_NAMED_MAX {
+                        found.paths.push(entries::show(&key));
+                    }
+                }
+            }
+            Err(tree::Error::Read { source, .. }) if !source.is_damage() => {
+                return Err(source.into());
+            }
+            Err(_) => {
+                found.gaps_after.push(entries::show(&last));
+                iter.go_on_past_error();
+            }
+        }
+    }
+    let is_whole = found.count == 0 && found.gaps_after.is_empty();
+    Ok((!is_whole).then_some(found))
+}
+
+/// A long list of pieces that can't be read is as bad as a piece that can't.
+fn needs_bad(reader: &Reader, value: &Value, bad: &BTreeSet<BlobId>) -> bool {
+    match &value.pieces {
+        Pieces::None => false,
+        Pieces::List(list) => list.iter().any(|piece| piece.id.is_some_and(|id| bad.contains(&id))),
+        long @ Pieces::Tree(_) => pieces(reader, long, 0..u64::MAX).any(|piece| match piece {
+            Ok((_, piece)) => piece.id.is_some_and(|id| bad.contains(&id)),
+            Err(_) => true,
+        }),
+    }
+}
