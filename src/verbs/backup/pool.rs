@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(5);
 struct ChunkJob<E> {
     number: u64,
     plain: Vec<u8>,
-    done: Sender<(u64, Result<Written, E>)>,
+    done: Sender<Done<E>>,
 }
 
 /// Where a thread that cuts a large file leaves its chunks for others.
@@ -88,11 +88,14 @@ fn store<W: WriteBlobs>(writer: &W, job: ChunkJob<W::Error>) {
     let _ = job.done.send((job.number, written));
 }
 
+/// A chunk's number, and what became of it.
+type Done<E> = (u64, Result<Written, E>);
+
 /// The chunks of one large file on their way: stored in any order, given back in the file's.
 pub(super) struct InOrder<'a, W: WriteBlobs> {
     writer: &'a W,
     chunks: &'a Chunks<W::Error>,
-    done: (Sender<(u64, Result<Written, W::Error>)>, Receiver<(u64, Result<Written, W::Error>)>),
+    done: (Sender<Done<W::Error>>, Receiver<Done<W::Error>>),
     /// From the oldest chunk that is not given back yet.
     waiting: VecDeque<(u64, Option<BlobId>)>,
     oldest: u64,

@@ -47,7 +47,7 @@ fn a_file_without_permission_is_3_for_anyone_but_root() {
     desk.init();
     desk.write("data/good", "good");
     desk.write("data/secret", "secret");
-    fs::set_permissions(desk.path("data/secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(desk.path("data/secret"), fs::Permissions::from_mode(0o000)).unwrap();
     let root = fs::read(desk.path("data/secret")).is_ok();
     let got = desk.run(&["backup", "data"]);
     assert_eq!(got.code, if root { 0 } else { 3 }, "{}", got.err);
