@@ -164,7 +164,8 @@ mod tests {
         let first = Some(0..50_100);
         assert_eq!(ranges(&ahead, &copies), [first.clone(), first.clone(), None, first, None]);
         assert_eq!(ranges(&ahead, &copies), [None, None, None, None, None]);
-        assert_eq!((ahead.lock().bytes, ahead.lock().oldest_first.len()), (0, 0));
+        let plans = ahead.lock();
+        assert_eq!((plans.bytes, plans.oldest_first.len()), (0, 0));
     }
 
     #[test]
