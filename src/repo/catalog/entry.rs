@@ -6,10 +6,10 @@ use crate::{
     seal::{Codec, PackSalt, Row},
 };
 
-/// So much of an id stands in a table: of honest ids no two are equal in 160 bits, and they are
-/// keyed, so nobody outside can look for two that are.
-pub(super) const PREFIX_BYTES: usize = 20;
-pub(super) type Prefix = [u8; PREFIX_BYTES];
+/// So much of an id stands in a table: of 2^32 ids no two are equal in 128 bits (but with a chance
+/// of 2^-65), and they are keyed, so nobody outside can look for two that are.
+pub(super) const PREFIX_BYTES: usize = 16;
+pub type Prefix = [u8; PREFIX_BYTES];
 
 pub(super) fn prefix(id: &BlobId) -> Prefix {
     *id.bytes().first_chunk().expect("an id is longer than its prefix")
@@ -20,8 +20,11 @@ pub type PackNumber = u32;
 
 /// Prefix, pack, offset, stored length, raw length with kind and codec above it, check.
 pub(super) const PLACE_BYTES: usize = PREFIX_BYTES + 4 * 4 + CHECK_BYTES;
-/// Prefix, pack, offset, base, generation, check.
-pub(super) const DELTA_BYTES: usize = PREFIX_BYTES + 2 * 4 + 32 + 2 + CHECK_BYTES;
+/// The first bytes of the prefix, pack, offset, base, generation, check. Pack and offset say which
+/// blob it is; the bytes before them spread the rows evenly.
+pub(super) const DELTA_BYTES: usize = DELTA_KEY_BYTES + 32 + 2 + CHECK_BYTES;
+const SPREAD_BYTES: usize = 8;
+const DELTA_KEY_BYTES: usize = SPREAD_BYTES + 2 * 4;
 /// Pack id, salt, size, check.
 pub(super) const PACK_BYTES: usize = 32 + 32 + 8 + CHECK_BYTES;
 const CHECK_BYTES: usize = 2;
@@ -74,16 +77,16 @@ impl Place {
         Scanned { prefix, number, kind, is_delta: self.is_delta(), stored_len, raw_len }
     }
 
-    pub fn delta_key(&self, prefix: &Prefix) -> [u8; PREFIX_BYTES + 8] {
+    pub fn delta_key(&self, prefix: &Prefix) -> [u8; DELTA_KEY_BYTES] {
         delta_key(prefix, self.pack, self.offset)
     }
 }
 
-fn delta_key(prefix: &Prefix, pack: PackNumber, offset: u32) -> [u8; PREFIX_BYTES + 8] {
-    let mut key = [0; PREFIX_BYTES + 8];
-    key[..PREFIX_BYTES].copy_from_slice(prefix);
-    key[PREFIX_BYTES..PREFIX_BYTES + 4].copy_from_slice(&pack.to_be_bytes());
-    key[PREFIX_BYTES + 4..].copy_from_slice(&offset.to_be_bytes());
+fn delta_key(prefix: &Prefix, pack: PackNumber, offset: u32) -> [u8; DELTA_KEY_BYTES] {
+    let mut key = [0; DELTA_KEY_BYTES];
+    key[..8].copy_from_slice(&prefix[..SPREAD_BYTES]);
+    key[8..12].copy_from_slice(&pack.to_be_bytes());
+    key[12..].copy_from_slice(&offset.to_be_bytes());
     key
 }
 
@@ -96,16 +99,17 @@ pub(super) fn encode_place(row: &Row, pack: PackNumber) -> [u8; PLACE_BYTES] {
     };
     let tagged = row.raw_len | (row.kind as u32) << KIND_SHIFT | (codec as u32) << CODEC_SHIFT;
     let mut out = [0; PLACE_BYTES];
-    out[..28].copy_from_slice(&delta_key(&prefix(&row.id), pack, row.offset));
-    out[28..32].copy_from_slice(&row.stored_len.to_be_bytes());
-    out[32..36].copy_from_slice(&tagged.to_be_bytes());
+    out[..PREFIX_BYTES].copy_from_slice(&prefix(&row.id));
+    for (at, field) in [pack, row.offset, row.stored_len, tagged].into_iter().enumerate() {
+        out[PREFIX_BYTES + at * 4..][..4].copy_from_slice(&field.to_be_bytes());
+    }
     with_check(out)
 }
 
 /// `None`: these bytes were not written by `encode_place`.
 pub(super) fn decode_place(bytes: &[u8]) -> Option<Place> {
     let body = checked(bytes)?;
-    let tagged = u32_at(body, 32);
+    let tagged = u32_at(body, PREFIX_BYTES + 12);
     let codec = match tagged >> CODEC_SHIFT {
         0 => CodecTag::Raw,
         1 => CodecTag::Zstd,
@@ -113,9 +117,9 @@ pub(super) fn decode_place(bytes: &[u8]) -> Option<Place> {
         _ => return None,
     };
     Some(Place {
-        pack: u32_at(body, 20),
-        offset: u32_at(body, 24),
-        stored_len: u32_at(body, 28),
+        pack: u32_at(body, PREFIX_BYTES),
+        offset: u32_at(body, PREFIX_BYTES + 4),
+        stored_len: u32_at(body, PREFIX_BYTES + 8),
         raw_len: tagged & ((1 << RAW_LEN_BITS) - 1),
         kind: if tagged >> KIND_SHIFT & 1 == 0 { BlobKind::Chunk } else { BlobKind::Node },
         codec,
@@ -125,21 +129,21 @@ pub(super) fn decode_place(bytes: &[u8]) -> Option<Place> {
 pub(super) fn encode_delta(row: &Row, pack: PackNumber) -> Option<[u8; DELTA_BYTES]> {
     let Codec::Delta { base, generation } = row.codec else { return None };
     let mut out = [0; DELTA_BYTES];
-    out[..28].copy_from_slice(&delta_key(&prefix(&row.id), pack, row.offset));
-    out[28..60].copy_from_slice(base.bytes());
-    out[60..62].copy_from_slice(&generation.to_be_bytes());
+    out[..DELTA_KEY_BYTES].copy_from_slice(&delta_key(&prefix(&row.id), pack, row.offset));
+    out[DELTA_KEY_BYTES..][..32].copy_from_slice(base.bytes());
+    out[DELTA_KEY_BYTES + 32..][..2].copy_from_slice(&generation.to_be_bytes());
     Some(with_check(out))
 }
 
 pub(super) fn decode_delta(bytes: &[u8]) -> Option<(BlobId, u16)> {
     let body = checked(bytes)?;
-    let base = BlobId::new(body[28..60].try_into().ok()?);
-    Some((base, u16::from_be_bytes(body[60..62].try_into().ok()?)))
+    let (base, generation) = body[DELTA_KEY_BYTES..].split_first_chunk()?;
+    Some((BlobId::new(*base), u16::from_be_bytes(generation.try_into().ok()?)))
 }
 
 /// Which pack a row of either table speaks of.
 pub(super) fn pack_of(row: &[u8]) -> PackNumber {
-    u32_at(row, PREFIX_BYTES)
+    u32_at(row, if row.len() == DELTA_BYTES { SPREAD_BYTES } else { PREFIX_BYTES })
 }
 
 /// What the catalog knows of a pack.
@@ -219,7 +223,7 @@ mod tests {
                 let delta = encode_delta(&row, 5);
                 assert_eq!(delta.is_some(), place.is_delta());
                 if let Some(delta) = delta {
-                    assert_eq!(delta[..28], place.delta_key(&prefix(&row.id)));
+                    assert_eq!(delta[..DELTA_KEY_BYTES], place.delta_key(&prefix(&row.id)));
                     assert_eq!(pack_of(&delta), 5);
                 }
                 let base = delta.map(|delta| decode_delta(&delta).unwrap());

@@ -59,7 +59,7 @@ impl Frozen {
         let mut found = Vec::new();
         for (first, table) in &self.places {
             for (number, bytes) in table.find_numbered(&prefix) {
-                let Some(place) = entry::decode_place(bytes) else { continue };
+                let Some(place) = entry::decode_place(&bytes) else { continue };
                 let base = if place.is_delta() { self.base(&prefix, &place) } else { None };
                 let pack = self.packs.get(place.pack as usize);
                 if let (Some(row), Some(pack)) = (place.row(id, base), pack) {
@@ -73,7 +73,7 @@ impl Frozen {
 
     fn base(&self, prefix: &Prefix, place: &Place) -> Option<(BlobId, u16)> {
         let key = place.delta_key(prefix);
-        entry::decode_delta(self.deltas.iter().find_map(|table| table.find(&key).next())?)
+        entry::decode_delta(&self.deltas.iter().find_map(|table| table.find(&key).next())?)
     }
 
     pub fn pack(&self, number: PackNumber) -> Option<&PackInfo> {

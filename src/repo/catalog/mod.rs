@@ -1,7 +1,7 @@
 //! Which blob lies in which pack, for a hundred million blobs, in little memory.
 //!
 //! Index segments are merged once into sorted tables in the cache directory (`shelf`), which are
-//! mapped (`mapped`) and searched by interpolation (`table`). The catalog is a hint: a pack that
+//! mapped while they are small (`mapped`) and searched by interpolation (`table`). The catalog is a hint: a pack that
 //! it names may be gone, and the listing of packs decides.
 
 mod entry;
@@ -24,7 +24,7 @@ use std::{
 use hashbrown::{HashMap, HashSet};
 use roaring::RoaringBitmap;
 
-pub use entry::{PackInfo, PackNumber};
+pub use entry::{PackInfo, PackNumber, Prefix};
 pub use frozen::{Frozen, Numbered};
 pub use update::{SegmentError, Update};
 
@@ -32,7 +32,7 @@ use crate::{
     id::{BlobId, BlobKind, PackId, SegmentId},
     seal::Row,
 };
-use entry::{DELTA_BYTES, PLACE_BYTES, Place, Prefix};
+use entry::{DELTA_BYTES, PLACE_BYTES, Place};
 use shelf::{Manifest, Shelf};
 use table::Table;
 
@@ -44,10 +44,10 @@ pub struct Located {
     pub row: Row,
 }
 
-/// One row of a scan over all blobs: the first 20 bytes of the id, and where it lies.
+/// One row of a scan over all blobs: the beginning of the id, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scanned {
-    pub prefix: [u8; 20],
+    pub prefix: Prefix,
     pub number: PackNumber,
     pub kind: BlobKind,
     pub is_delta: bool,
@@ -128,13 +128,13 @@ impl Catalog {
 
     fn places(&self, state: &State, prefix: &Prefix) -> impl Iterator<Item = Place> {
         let rows = state.places.iter().flat_map(|named| named.table.find(prefix));
-        rows.filter_map(|row| self.whole(entry::decode_place(row)))
+        rows.filter_map(|row| self.whole(entry::decode_place(&row)))
     }
 
     fn base(&self, state: &State, prefix: &Prefix, place: &Place) -> Option<(BlobId, u16)> {
         let key = place.delta_key(prefix);
         let row = state.deltas.iter().find_map(|named| named.table.find(&key).next())?;
-        self.whole(entry::decode_delta(row))
+        self.whole(entry::decode_delta(&row))
     }
 
     fn whole<T>(&self, decoded: Option<T>) -> Option<T> {
@@ -470,7 +470,7 @@ mod tests {
         add(&open(dir.path()), 1, all.clone(), &[]);
         let path = dir.path().join("t-0");
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[38 * 10 + 30] ^= 1;
+        bytes[PLACE_BYTES * 10 + 26] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         let catalog = open(dir.path());
         assert!(catalog.is_current(&HashSet::from_iter([segment(1)])));

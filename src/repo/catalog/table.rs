@@ -19,11 +19,24 @@ use super::{entry, mapped::Mapped};
 const MAGIC: [u8; 8] = *b"icectab1";
 const FENCE_EVERY: usize = 1024;
 const FENCE_BYTES: usize = 8;
+/// Rows of the catalog are no wider.
+const WIDTH_MAX: usize = 64;
+/// Each table is at least four times as large as the next, so all that are mapped stay below twice
+/// this.
+#[cfg(not(test))]
+const MAPPED_MAX_BYTES: usize = 48 << 20;
+#[cfg(test)]
+const MAPPED_MAX_BYTES: usize = 60_000;
+/// An honest row is this near to where it is guessed, by three standard deviations (at most 16
+/// rows each, halfway between two fences).
+const WINDOW_ROWS: usize = 96;
 const FOOTER_BYTES: usize = 8 + 4 + 8 + 32;
 
 /// A finished table.
 pub(super) struct Table {
-    rows: Mapped,
+    /// `None`: too large to be resident. Rows are read then, a page at a time, which costs less
+    /// than mapping pages that must be given back (`docs/benchmarks.md`).
+    mapped: Option<Mapped>,
     width: usize,
     count: usize,
     /// The first 8 bytes of every 1024th row.
@@ -56,7 +69,8 @@ impl Table {
             return Err(torn());
         }
         let fences = fences.chunks_exact(FENCE_BYTES).map(first_word).collect();
-        Ok(Table { rows: Mapped::new(&file)?, width, count, fences, file })
+        let mapped = if rows_bytes <= MAPPED_MAX_BYTES { Some(Mapped::new(&file)?) } else { None };
+        Ok(Table { mapped, width, count, fences, file })
     }
 
     pub fn reader(&self) -> TableReader<'_> {
@@ -68,23 +82,42 @@ impl Table {
     }
 
     /// All rows that begin with `key` (at least 8 bytes), one after the other.
-    pub fn find(&self, key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pub fn find(&self, key: &[u8]) -> impl Iterator<Item = Found> {
         self.find_numbered(key).map(|(_, row)| row)
     }
 
-    /// The same, each with its number in the table.
-    pub fn find_numbered(&self, key: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-        self.rows.looked_up();
-        let start = self.lower_bound(key);
-        let rows = (start..self.count).map(|at| (at, self.row(at)));
-        rows.take_while(move |(_, row)| row.starts_with(key))
+    /// The same, each with its number in the table. What can't be read is given as a row of zeros,
+    /// which is whole by nobody's check.
+    pub fn find_numbered(&self, key: &[u8]) -> impl Iterator<Item = (usize, Found)> {
+        let found = self
+            .collect(key)
+            .unwrap_or_else(|_| vec![(0, Found { bytes: [0; WIDTH_MAX], width: self.width })]);
+        found.into_iter()
+    }
+
+    fn collect(&self, key: &[u8]) -> io::Result<Vec<(usize, Found)>> {
+        let mut window = Window { table: self, start: 0, bytes: Vec::new() };
+        let mut at = self.lower_bound(key, &mut window)?;
+        let mut found = Vec::new();
+        while at < self.count {
+            let row = window.row(at)?;
+            if !row.starts_with(key) {
+                break;
+            }
+            let mut bytes = [0; WIDTH_MAX];
+            bytes[..self.width].copy_from_slice(row);
+            found.push((at, Found { bytes, width: self.width }));
+            at += 1;
+        }
+        Ok(found)
     }
 
     /// The first row that is not below `key`.
-    fn lower_bound(&self, key: &[u8]) -> usize {
+    fn lower_bound(&self, key: &[u8], window: &mut Window) -> io::Result<usize> {
         let word = first_word(key);
         let count = self.fences.len();
-        let after = gallop(guess(word, 0, u64::MAX, count), count, |at| self.fences[at] < word);
+        let after =
+            gallop(guess(word, 0, u64::MAX, count), count, |at| Ok(self.fences[at] < word))?;
         // Rows that begin with the word may begin before the first fence that equals it, and go
         // on until the block of the last one ends.
         let equal = self.fences[after..].iter().take_while(|fence| **fence == word).count();
@@ -92,16 +125,55 @@ impl Table {
         let end = ((after + equal) * FENCE_EVERY).min(self.count);
         let low = self.fences.get(after.saturating_sub(1)).copied().unwrap_or(0);
         let high = self.fences.get(after + equal).copied().unwrap_or(u64::MAX);
-        self.refine(key, start, end, guess(word, low, high, end - start))
+        let near = guess(word, low, high, end - start);
+        window.look_at(start + near.min(end - start))?;
+        let below = |at: usize| Ok(&window.row(start + at)?[..key.len()] < key);
+        Ok(start + gallop(near, end - start, below)?)
+    }
+}
+
+/// A copy of a row.
+pub(super) struct Found {
+    bytes: [u8; WIDTH_MAX],
+    width: usize,
+}
+
+impl std::ops::Deref for Found {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.width]
+    }
+}
+
+/// The rows that one look-up sees: of a mapped table all, else a few dozen read at once.
+struct Window<'a> {
+    table: &'a Table,
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// Reads the rows around this one, if they are not mapped.
+    fn look_at(&mut self, row: usize) -> io::Result<()> {
+        if self.table.mapped.is_some() {
+            return Ok(());
+        }
+        let Table { width, count, .. } = *self.table;
+        self.start = row.saturating_sub(WINDOW_ROWS / 2);
+        let end = (self.start + WINDOW_ROWS).min(count);
+        self.bytes.resize((end - self.start) * width, 0);
+        self.table.file.read_exact_at(&mut self.bytes, (self.start * width) as u64)
     }
 
-    /// The first row of `start..end` that is not below `key`, near `start + guess`.
-    fn refine(&self, key: &[u8], start: usize, end: usize, guess: usize) -> usize {
-        start + gallop(guess, end - start, |at| &self.row(start + at)[..key.len()] < key)
-    }
-
-    fn row(&self, at: usize) -> &[u8] {
-        &self.rows[at * self.width..][..self.width]
+    fn row(&mut self, at: usize) -> io::Result<&[u8]> {
+        let width = self.table.width;
+        if let Some(mapped) = &self.table.mapped {
+            return Ok(&mapped[at * width..][..width]);
+        }
+        if at < self.start || (at - self.start + 1) * width > self.bytes.len() {
+            self.look_at(at)?;
+        }
+        Ok(&self.bytes[(at - self.start) * width..][..width])
     }
 }
 
@@ -113,19 +185,23 @@ fn guess(word: u64, low: u64, high: u64, count: usize) -> usize {
 
 /// The first of `0..count` that is not below, given that those below come first: doubling steps
 /// away from `guess`, then halves.
-fn gallop(guess: usize, count: usize, below: impl Fn(usize) -> bool) -> usize {
+fn gallop(
+    guess: usize,
+    count: usize,
+    mut below: impl FnMut(usize) -> io::Result<bool>,
+) -> io::Result<usize> {
     if count == 0 {
-        return 0;
+        return Ok(0);
     }
     let guess = guess.min(count - 1);
     let mut step = 1;
     let (mut low, mut high);
-    if below(guess) {
+    if below(guess)? {
         low = guess + 1;
         high = count;
         while low < count {
             let at = (guess + step).min(count - 1);
-            if !below(at) {
+            if !below(at)? {
                 high = at;
                 break;
             }
@@ -137,7 +213,7 @@ fn gallop(guess: usize, count: usize, below: impl Fn(usize) -> bool) -> usize {
         high = guess;
         while high > 0 {
             let at = guess.saturating_sub(step);
-            if below(at) {
+            if below(at)? {
                 low = at + 1;
                 break;
             }
@@ -147,13 +223,13 @@ fn gallop(guess: usize, count: usize, below: impl Fn(usize) -> bool) -> usize {
     }
     while low < high {
         let middle = low + (high - low) / 2;
-        if below(middle) {
+        if below(middle)? {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    low
+    Ok(low)
 }
 
 fn head(width: usize) -> [u8; 12] {
@@ -287,8 +363,9 @@ mod tests {
             prop_assert_eq!(table.len(), rows.len());
             for row in rows.iter().step_by(37) {
                 let key = &row[..20];
-                let wanted: Vec<_> = rows.iter().filter(|row| row.starts_with(key)).collect();
-                let found: Vec<_> = table.find(key).collect();
+                let wanted = rows.iter().filter(|row| row.starts_with(key));
+                let wanted: Vec<Vec<u8>> = wanted.map(|row| row.to_vec()).collect();
+                let found: Vec<Vec<u8>> = table.find(key).map(|row| row.to_vec()).collect();
                 prop_assert_eq!(wanted, found);
             }
             for absent in [[1; 20], [0xfe; 20], [0xff; 20]] {
