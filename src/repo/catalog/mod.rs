@@ -1,8 +1,8 @@
 //! Which blob lies in which pack, for a hundred million blobs, in little memory.
 //!
 //! Index segments are merged once into sorted tables in the cache directory (`shelf`), which are
-//! mapped while they are small (`mapped`) and searched by interpolation (`table`). The catalog is a hint: a pack that
-//! it names may be gone, and the listing of packs decides.
+//! searched by interpolation (`table`), mapped while they are small (`mapped`). The catalog is a
+//! hint: a pack that it names may be gone, and the listing of packs decides.
 
 mod entry;
 mod frozen;
