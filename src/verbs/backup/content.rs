@@ -8,6 +8,7 @@ use crate::{
     chunk::Cutter,
     id::BlobKind,
     limits,
+    progress::Progress,
     repo::WriteBlobs,
     source::{self, files::Got},
     tree::{self, Piece, Pieces, Splitter, content::PiecesBuilder},
@@ -50,6 +51,7 @@ pub(super) struct ContentWriter<'a, W: WriteBlobs> {
     chunks: &'a Chunks<W::Error>,
     cutter: &'a Cutter,
     splitter: Splitter,
+    progress: &'a Progress,
     buffer: Vec<u8>,
 }
 
@@ -59,8 +61,9 @@ impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
         chunks: &'a Chunks<W::Error>,
         cutter: &'a Cutter,
         splitter: Splitter,
+        progress: &'a Progress,
     ) -> Self {
-        ContentWriter { writer, chunks, cutter, splitter, buffer: Vec::new() }
+        ContentWriter { writer, chunks, cutter, splitter, progress, buffer: Vec::new() }
     }
 
     /// All of a content of at most `len` bytes of data, if it has no holes; else what was read of
@@ -98,6 +101,10 @@ impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
         self.buffer.clear();
         let mut start = 0;
         loop {
+            // One large file may take hours.
+            if self.progress.is_cancelled() {
+                return Err(Fault::Run(Error::Cancelled));
+            }
             let rest = self.buffer.len() - start;
             self.buffer.copy_within(start.., 0);
             self.buffer.resize(rest + limits::CONTENT_STEP_BYTES, 0);

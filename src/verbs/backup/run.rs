@@ -87,6 +87,11 @@ pub fn backup(
             return Err(error);
         }
     };
+    // What waits to be sent may take long, too.
+    if progress.is_cancelled() {
+        let _ = session.abort();
+        return Err(Error::Cancelled);
+    }
     let unchanged = options.skip_if_unchanged && old == Some(root);
     if !unchanged {
         session.flush().map_err(Error::Repo)?;

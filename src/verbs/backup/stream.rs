@@ -36,7 +36,9 @@ impl<W: WriteBlobs> Run<'_, W> {
         chunks.announce_batch();
         let stored = thread::scope(|scope| {
             scope.spawn(|| chunks.help(self.writer));
-            let mut content = ContentWriter::new(self.writer, &chunks, self.cutter, self.splitter);
+            let (writer, splitter) = (self.writer, self.splitter);
+            let mut content =
+                ContentWriter::new(writer, &chunks, self.cutter, splitter, self.progress);
             let stored = content.store(&mut stream);
             chunks.end_batch();
             stored

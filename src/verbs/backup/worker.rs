@@ -53,7 +53,8 @@ pub(super) struct Worker<'a, W: WriteBlobs> {
 
 impl<'a, W: WriteBlobs> Worker<'a, W> {
     pub(super) fn new(run: &'a Run<'a, W>, chunks: &'a Chunks<W::Error>) -> Self {
-        let content = ContentWriter::new(run.writer, chunks, run.cutter, run.splitter);
+        let content =
+            ContentWriter::new(run.writer, chunks, run.cutter, run.splitter, run.progress);
         Worker { run, content }
     }
 

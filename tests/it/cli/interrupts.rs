@@ -1,0 +1,45 @@
+//! Ctrl-C and SIGTERM: a clean stop that leaves nothing behind, and the next run goes on.
+
+use std::{fs, process::Stdio, thread, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Desk, said};
+
+/// Something of this session is in the store: it is at work.
+fn is_at_work(desk: &Desk) -> bool {
+    let packs = fs::read_dir(desk.path("repository/packs")).unwrap();
+    packs.flatten().any(|folder| fs::read_dir(folder.path()).unwrap().next().is_some())
+}
+
+#[test]
+fn a_backup_stops_cleanly_and_goes_on_later() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let desk = Desk::new();
+        desk.init();
+        let mut noise = vec![0; 140 << 20];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        fs::create_dir(desk.path("data")).unwrap();
+        fs::write(desk.path("data/noise"), &noise).unwrap();
+        // So slow, and so much more than waits to be sent, that it is at work when we ask.
+        let mut command = desk.command(&["backup", "data", "--limit-upload", "16000"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        while !is_at_work(&desk) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it was at work");
+            thread::sleep(Duration::from_millis(20));
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let got = said(child.wait_with_output().unwrap());
+        assert_eq!(got.code, 130, "{}\n{}", got.out, got.err);
+        assert!(got.err.contains("stopping cleanly"), "{}", got.err);
+        assert_eq!(desk.json(&["snapshots"]), serde_json::json!([]));
+        let sessions = fs::read_dir(desk.path("repository/sessions"));
+        assert_eq!(sessions.map_or(0, |left| left.flatten().count()), 0, "a session is left");
+
+        desk.ok(&["backup", "data"]);
+        desk.ok(&["restore", &format!("latest:{}", desk.text("data")), "--target", "back"]);
+        assert!(fs::read(desk.path("back/noise")).unwrap() == noise);
+        desk.ok(&["check"]);
+    }
+}
