@@ -1,13 +1,14 @@
 //! Sorted rows of one width in a file, found by interpolation.
 //!
 //! ```text
-//! rows   one fence for every 1024 rows: the row's first 8 bytes   footer
+//! rows   one fence for every 512 rows: the row's first 8 bytes   footer
 //! footer: magic[8]  width u32  rows u64  BLAKE3[32] of fences and the fields before it
 //! ```
 //! Numbers are big-endian. Ids are uniformly distributed, so from the fences around a key its row
 //! can be guessed to within a few dozen: a look-up touches one page of rows, seldom two.
 
 use std::{
+    cell::Cell,
     fs::File,
     io::{self, BufWriter, Write},
     os::unix::fs::FileExt,
@@ -17,7 +18,7 @@ use std::{
 use super::{entry, mapped::Mapped};
 
 const MAGIC: [u8; 8] = *b"icectab1";
-const FENCE_EVERY: usize = 1024;
+const FENCE_EVERY: usize = 512;
 const FENCE_BYTES: usize = 8;
 /// Rows of the catalog are no wider.
 const WIDTH_MAX: usize = 64;
@@ -27,9 +28,9 @@ const WIDTH_MAX: usize = 64;
 const MAPPED_MAX_BYTES: usize = 48 << 20;
 #[cfg(test)]
 const MAPPED_MAX_BYTES: usize = 60_000;
-/// An honest row is this near to where it is guessed, by three standard deviations (at most 16
-/// rows each, halfway between two fences).
-const WINDOW_ROWS: usize = 96;
+/// An honest row is within half of this of where it is guessed, by two and a half standard
+/// deviations (of 11 rows at most, halfway between two fences).
+const WINDOW_ROWS: usize = 56;
 const FOOTER_BYTES: usize = 8 + 4 + 8 + 32;
 
 /// A finished table.
@@ -39,7 +40,7 @@ pub(super) struct Table {
     mapped: Option<Mapped>,
     width: usize,
     count: usize,
-    /// The first 8 bytes of every 1024th row.
+    /// The first 8 bytes of every 512th row.
     fences: Vec<u64>,
     file: File,
 }
@@ -96,8 +97,14 @@ impl Table {
     }
 
     fn collect(&self, key: &[u8]) -> io::Result<Vec<(usize, Found)>> {
-        let mut window = Window { table: self, start: 0, bytes: Vec::new() };
-        let mut at = self.lower_bound(key, &mut window)?;
+        let mut window = Window { table: self, start: 0, bytes: WINDOW.take() };
+        let found = self.collect_in(key, &mut window);
+        WINDOW.set(window.bytes);
+        found
+    }
+
+    fn collect_in(&self, key: &[u8], window: &mut Window) -> io::Result<Vec<(usize, Found)>> {
+        let mut at = self.lower_bound(key, window)?;
         let mut found = Vec::new();
         while at < self.count {
             let row = window.row(at)?;
@@ -145,6 +152,11 @@ impl std::ops::Deref for Found {
     }
 }
 
+thread_local! {
+    /// The bytes of the last window, for the next.
+    static WINDOW: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// The rows that one look-up sees: of a mapped table all, else a few dozen read at once.
 struct Window<'a> {
     table: &'a Table,
@@ -153,7 +165,8 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// Reads the rows around this one, if they are not mapped.
+    /// Reads the rows around this one, if they are not mapped. The first thing a look-up does:
+    /// until then the bytes are those of another one.
     fn look_at(&mut self, row: usize) -> io::Result<()> {
         if self.table.mapped.is_some() {
             return Ok(());
