@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Each room and its rank (DESIGN.md 3). A room may use rooms of lower rank, and itself.
+/// Each room and its rank (docs/architecture.md). A room may use rooms of lower rank, and itself.
 const ROOMS: &[(&str, u8)] = &[
     ("id", 0),
     ("limits", 0),
@@ -117,7 +117,7 @@ fn no_room_looks_up_or_sideways() {
             }
         }
     }
-    hold("a room uses lower ranks and itself (DESIGN.md 3)", broken);
+    hold("a room uses lower ranks and itself (docs/architecture.md)", broken);
 }
 
 fn rank(room: &str) -> Option<u8> {
