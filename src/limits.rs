@@ -79,7 +79,7 @@ pub const BATCH_BYTES_MAX: u64 = 4 << 20;
 /// So many batches may be anywhere between the walk and the tree.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 64;
 /// A file's content up to this size stands in its entry (`docs/benchmarks.md`).
-pub const INLINE_MAX_BYTES: usize = 2 * KIB;
+pub const INLINE_MAX_BYTES: usize = 8 * KIB;
 /// A content is read in steps of this size, so that most steps have a cut in them.
 pub const CONTENT_STEP_BYTES: usize = 2 * MIB;
 /// Chunks of large files that wait for a thread; chunks of one file between read and stored.

@@ -10,7 +10,7 @@ use crate::limits::KIB;
 /// How hard to squeeze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// A good trade of time for size (zstd 3).
+    /// A good trade of time for size (zstd 2: `docs/benchmarks.md`).
     #[default]
     Auto,
     /// Everything is stored as it is; deltas of nodes are still made.
@@ -26,7 +26,7 @@ impl Compression {
     /// zstd's level, `None` for off.
     pub fn level(self) -> Option<i32> {
         match self {
-            Compression::Auto => Some(3),
+            Compression::Auto => Some(2),
             Compression::Off => None,
             Compression::Fastest => Some(1),
             Compression::Better => Some(9),

@@ -5,6 +5,7 @@ mod collect;
 mod format_page;
 mod format_records;
 mod format_vectors;
+mod histories;
 mod local_store;
 mod model;
 mod mount;
