@@ -117,8 +117,7 @@ impl World {
         };
         let store: Arc<dyn Store> = memory.clone();
         let ambient = Ambient::real("host", "user");
-        let repo =
-            Repository::init(store, &password(), &init, open_options(), ambient).unwrap();
+        let repo = Repository::init(store, &password(), &init, open_options(), ambient).unwrap();
         let source = tempfile::tempdir().unwrap();
         World { source, memory, repo, kept: Vec::new(), forgotten: Vec::new() }
     }
@@ -144,8 +143,7 @@ impl World {
             Step::Reopen => {
                 let store: Arc<dyn Store> = self.memory.clone();
                 let ambient = Ambient::real("host", "user");
-                self.repo =
-                    Repository::open(store, &password(), open_options(), ambient).unwrap();
+                self.repo = Repository::open(store, &password(), open_options(), ambient).unwrap();
             }
         }
     }
@@ -162,7 +160,9 @@ impl World {
                 0 => drop(fs::remove_file(&file)),
                 1 => drop(fs::remove_dir_all(&dir)),
                 2 => drop(fs::rename(&file, dir.join("renamed"))),
-                3 if !file.exists() => std::os::unix::fs::symlink("nowhere", &file).unwrap(),
+                3 if fs::symlink_metadata(&file).is_err() => {
+                    std::os::unix::fs::symlink("nowhere", &file).unwrap()
+                }
                 // Through a symbolic link nothing is written: there is nothing behind it.
                 _ if file.is_symlink() => {}
                 4 => {

@@ -63,6 +63,7 @@ fn compile(patterns: &[String]) -> Result<Option<Gitignore>, BadPattern> {
     }
     let bad = |pattern: &str, source| BadPattern { pattern: pattern.to_owned(), source };
     let mut builder = GitignoreBuilder::new("");
+    builder.allow_unclosed_class(false);
     for pattern in patterns {
         builder.add_line(None, pattern).map_err(|source| bad(pattern, source))?;
     }

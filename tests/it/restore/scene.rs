@@ -22,13 +22,19 @@ use icecore::{
     repo::{ReadBlobs, WriteBlobs},
     sink::TargetOptions,
     tree::{
-        Aims, Merger, Piece, Pieces, Root, Splitter, Value, content as pieces,
+        Aims, Bounds, Merger, Piece, Pieces, Root, Splitter, Value, content as pieces,
         testing::RecordingBlobs,
     },
     verbs::restore::{Conflict, Error, Ground, Options, Outcome, Plan, Selection, carry_out, plan},
 };
 
 use super::T;
+
+/// So that few entries make a tree of several levels.
+const SMALL_NODES: Aims = Aims {
+    leaf: Bounds { min: 4 << 10, aim: 32 << 10, max: 128 << 10 },
+    inner: Bounds { min: 2 << 10, aim: 16 << 10, max: 64 << 10 },
+};
 
 /// Bytes that do not compress and differ for each seed.
 pub fn content(seed: u64, length: usize) -> Vec<u8> {
@@ -113,7 +119,7 @@ impl Source {
     }
 
     fn write(&self, blobs: &RecordingBlobs) -> Root {
-        let splitter = Splitter::new([1; 32], Aims::default());
+        let splitter = Splitter::new([1; 32], SMALL_NODES);
         let sizes = Sizes { min: 512 << 10, aim: 1 << 20, max: 8 << 20 };
         let cutter = Cutter::new(&[2; 32], sizes).unwrap();
         let mut merger = Merger::new(blobs, splitter, None);

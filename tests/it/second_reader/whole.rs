@@ -13,11 +13,17 @@ use icecore::{
     repo::{InitOptions, OpenOptions, Repository, Session, SessionOptions},
     seal::SlotParams,
     store::{Abilities, local::LocalStore},
-    tree::{Aims, Merger, Pieces, Root, Splitter, Value, content::ContentWriter},
+    tree::{Aims, Bounds, Merger, Pieces, Root, Splitter, Value, content::ContentWriter},
 };
 use secrecy::SecretString;
 
 use super::repository::{self, Entry, Store};
+
+/// So that few entries make a tree of several levels.
+const SMALL_NODES: Aims = Aims {
+    leaf: Bounds { min: 4 << 10, aim: 32 << 10, max: 128 << 10 },
+    inner: Bounds { min: 2 << 10, aim: 16 << 10, max: 64 << 10 },
+};
 
 pub const PASSWORD: &str = "correct horse";
 pub type Map = BTreeMap<Vec<u8>, Entry>;
@@ -87,7 +93,7 @@ fn value(session: &Session, splitter: Splitter, cutter: &Cutter, entry: &Entry) 
 /// Commits the tree that comes of `old` by these changes.
 fn commit(repo: &Repository, old: Option<Root>, changes: &Map) -> Root {
     let keys = repo.keys();
-    let splitter = Splitter::new(keys.splitter_secret(), Aims::default());
+    let splitter = Splitter::new(keys.splitter_secret(), SMALL_NODES);
     let cutter = Cutter::new(keys.chunker_secret(), SIZES).unwrap();
     let session = repo.begin(SessionOptions::default()).unwrap();
     let mut merger = Merger::new(&session, splitter, old);
