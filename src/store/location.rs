@@ -118,7 +118,12 @@ fn check_host(host: &str) -> Result<(), &'static str> {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = match self {
-            Location::Local(path) => return write!(f, "{}", path.display()),
+            Location::Local(path) => {
+                let text = path.display().to_string();
+                // A name that would be read as another kind of store says what it is.
+                let is_plain = parse(&text).is_ok_and(|read| read == *self);
+                return write!(f, "{}{text}", if is_plain { "" } else { "local:" });
+            }
             Location::S3(at) => at,
         };
         match &at.endpoint {
