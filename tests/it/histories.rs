@@ -79,7 +79,7 @@ fn open_options() -> OpenOptions {
 fn bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 4);
     }
     bytes

@@ -144,6 +144,8 @@ fn a_directory_swapped_for_a_symlink_again_and_again_lets_nothing_out() {
             let swapping = scope.spawn(|| {
                 let mut swaps = 0u64;
                 while !stop.load(Ordering::Relaxed) {
+                    // The other thread may have made a new one meanwhile: then the old one goes.
+                    let _ = fs::remove_dir_all(&aside);
                     let _ = fs::rename(&dir, &aside);
                     if symlink(scene.outside(), &dir).is_ok() {
                         swaps += 1;
