@@ -25,6 +25,8 @@ pub const KEY_MAX_BYTES: usize = 64 * KIB;
 pub const VALUE_HEAD_MAX_BYTES: usize = MIB;
 /// A value lists so many chunks itself; a longer list becomes a tree of its own.
 pub const PIECES_INLINE_MAX: usize = 64;
+/// A map may hold maps (a catalogue its collections), so deep; a reader refuses more.
+pub const MAPS_NESTED_MAX: u8 = 3;
 /// How deep a tree may be; a reader refuses more.
 pub const TREE_LEVELS_MAX: u8 = 32;
 

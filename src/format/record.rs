@@ -95,6 +95,7 @@ mod tests {
             excludes: vec!["*.tmp".into()],
             troubles: 3,
             summary: Summary { files_new: 7, backup_end: time(), ..Summary::default() },
+            mongodb: None,
         }
     }
 

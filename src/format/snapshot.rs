@@ -36,9 +36,61 @@ pub struct Snapshot {
     pub troubles: u64,
     #[serde(default)]
     pub summary: Summary,
+    /// What is known of the MongoDB deployment, if there is a root "mongodb".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mongodb: Option<Mongodb>,
 }
 
-/// A tree of the snapshot: "files", and what else is to come. `tree::Root` with a name.
+/// The deployment that was captured, and what moment of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mongodb {
+    /// Where it was asked for, without user and password: `mongodb://host:port/db`.
+    pub uri: String,
+    /// `6.0.5`
+    pub version: String,
+    /// Of the replica set; none for a standalone.
+    #[serde(default)]
+    pub set_name: Option<String>,
+    /// The member that was read, `host:port`.
+    pub member: String,
+    pub consistency: Consistency,
+    /// The moment all collections stand at; none for a standalone.
+    #[serde(default)]
+    pub cluster_time: Option<ClusterTime>,
+    /// The election term at that moment.
+    #[serde(default)]
+    pub term: Option<i64>,
+    /// The count of rollbacks of the member (`replSetGetRBID`), if it could be asked.
+    #[serde(default)]
+    pub rollback_id: Option<i32>,
+}
+
+/// How the collections of a snapshot belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// Read at one cluster time.
+    Snapshot,
+    /// Scanned, and made exact by the oplog up to one cluster time.
+    Oplog,
+    /// Not a point in time: each document as it was at some moment of the scan.
+    None,
+}
+
+/// MongoDB's time: seconds since 1970, and the number of the operation within the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClusterTime {
+    pub seconds: u32,
+    pub increment: u32,
+}
+
+impl std::fmt::Display for ClusterTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.seconds, self.increment)
+    }
+}
+
+/// A tree of the snapshot: "files", "mongodb". `tree::Root` with a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedRoot {
     pub name: String,
@@ -58,6 +110,17 @@ pub struct Summary {
     pub dirs_new: u64,
     pub dirs_changed: u64,
     pub dirs_unmodified: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub docs_new: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub docs_changed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub docs_deleted: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub docs_unmodified: u64,
+    /// Collections of the snapshot, views too.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub collections: u64,
     /// Plain bytes of the blobs that were new to the repository.
     pub data_added: u64,
     /// The same, as stored.
@@ -66,4 +129,9 @@ pub struct Summary {
     pub total_bytes_processed: u64,
     pub backup_start: Timestamp,
     pub backup_end: Timestamp,
+}
+
+// Serde hands in a reference.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -157,7 +157,8 @@ pub fn pieces<'a, R: ReadBlobs>(
     range: Range<u64>,
 ) -> PiecesIter<'a, R> {
     let source = match content {
-        Pieces::None => Source::List(&[]),
+        // Another map is no content.
+        Pieces::None | Pieces::Map(_) => Source::List(&[]),
         Pieces::List(list) => Source::List(list),
         Pieces::Tree(root) => Source::Ahead(blobs, *root),
     };

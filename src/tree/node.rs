@@ -3,7 +3,8 @@
 //! ```text
 //! node   version u8 = 1 · level u8 · rows number · row ...
 //! leaf   key length number · key · head length number · head · content
-//!        content: 0 · or 1, pieces number, piece ... · or 2, id, level u8, entries, bytes
+//!        content: 0 · or 1, pieces number, piece ... · or 2 (a tree of pieces) or 3 (another map),
+//!        id, level u8, entries, bytes
 //!        piece: length number * 2 + 1, id 32 bytes · or (a hole) length * 2
 //! inner  separator length number · separator · id 32 bytes · entries number · bytes number
 //! ```
@@ -217,14 +218,17 @@ pub fn write_entry(out: &mut Vec<u8>, key: &[u8], value: &Value) {
                 out.extend_from_slice(piece.id.as_ref().map_or(&[], |id| id.bytes()));
             }
         }
-        Pieces::Tree(root) => {
-            out.push(2);
-            out.extend_from_slice(root.id.bytes());
-            out.push(root.level);
-            varint::write(out, root.entries);
-            varint::write(out, root.bytes);
-        }
+        Pieces::Tree(root) => write_root(out, 2, root),
+        Pieces::Map(root) => write_root(out, 3, root),
     }
+}
+
+fn write_root(out: &mut Vec<u8>, tag: u8, root: &Root) {
+    out.push(tag);
+    out.extend_from_slice(root.id.bytes());
+    out.push(root.level);
+    varint::write(out, root.entries);
+    varint::write(out, root.bytes);
 }
 
 /// Appends an inner node's row.
@@ -325,17 +329,19 @@ fn read_pieces(input: &mut Input<'_>, row: usize) -> Result<Pieces, Fault> {
             }
             Ok(Pieces::List(pieces))
         }
-        2 => {
-            let id = BlobId::new(input.array()?);
-            let level = input.byte()?;
-            if level > TREE_LEVELS_MAX {
-                return Err(Fault::TooHigh);
-            }
-            let root = Root { id, level, entries: input.number()?, bytes: input.number()? };
-            Ok(Pieces::Tree(root))
-        }
+        2 => read_root(input).map(Pieces::Tree),
+        3 => read_root(input).map(Pieces::Map),
         _ => Err(Fault::Pieces { row }),
     }
+}
+
+fn read_root(input: &mut Input<'_>) -> Result<Root, Fault> {
+    let id = BlobId::new(input.array()?);
+    let level = input.byte()?;
+    if level > TREE_LEVELS_MAX {
+        return Err(Fault::TooHigh);
+    }
+    Ok(Root { id, level, entries: input.number()?, bytes: input.number()? })
 }
 
 /// `None`: the parts contradict one another, or sum up to more than u64 holds.
@@ -347,6 +353,7 @@ pub fn content_bytes(pieces: &Pieces) -> Option<u64> {
         }
         // Each of its entries has a key of 8 bytes beside the piece.
         Pieces::Tree(root) => root.bytes.checked_sub(root.entries.checked_mul(8)?),
+        Pieces::Map(root) => Some(root.bytes),
     }
 }
 

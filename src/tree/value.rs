@@ -32,6 +32,8 @@ pub enum Pieces {
     List(Vec<Piece>),
     /// A longer list: a tree of its own, offset of the piece (u64, big-endian) to one piece.
     Tree(Root),
+    /// Not content at all: another map, as a catalogue of maps holds them.
+    Map(Root),
 }
 
 /// What stands under a key.

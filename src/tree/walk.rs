@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     id::{BlobId, BlobKind},
+    limits::MAPS_NESTED_MAX,
     repo::ReadBlobs,
 };
 
@@ -19,14 +20,28 @@ pub fn walk<R: ReadBlobs>(
     root: &Root,
     visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
 ) -> Result<(), Error<R::Error>> {
-    walk_tree(blobs, root, visit, Inside::Map)
+    walk_tree(blobs, root, visit, Inside::Map { nested: 0 })
 }
 
-/// A list of pieces is a tree whose values hold one piece each, so trees nest once only.
+/// Maps may hold maps, to a stated depth; a list of pieces is a tree whose values hold one piece
+/// each, and nothing nests in it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inside {
-    Map,
+    Map { nested: u8 },
     Pieces,
+}
+
+impl Inside {
+    /// What is inside of `pieces`, if they are a tree that may stand here.
+    fn of(self, pieces: &Pieces) -> Option<Inside> {
+        match (self, pieces) {
+            (Inside::Map { .. }, Pieces::Tree(_)) => Some(Inside::Pieces),
+            (Inside::Map { nested }, Pieces::Map(_)) if nested < MAPS_NESTED_MAX => {
+                Some(Inside::Map { nested: nested + 1 })
+            }
+            _ => None,
+        }
+    }
 }
 
 fn walk_tree<R: ReadBlobs>(
@@ -49,20 +64,21 @@ fn walk_tree<R: ReadBlobs>(
             }
             Node::Leaf(leaf) => {
                 for row in 0..leaf.len() {
-                    match leaf.value(row).pieces {
+                    let pieces = leaf.value(row).pieces;
+                    match &pieces {
                         Pieces::None => {}
-                        Pieces::List(pieces) => {
-                            for id in pieces.iter().filter_map(|piece| piece.id.as_ref()) {
+                        Pieces::List(list) => {
+                            for id in list.iter().filter_map(|piece| piece.id.as_ref()) {
                                 visit(BlobKind::Chunk, id);
                             }
                         }
-                        Pieces::Tree(root) if inside == Inside::Map => {
-                            walk_tree(blobs, &root, visit, Inside::Pieces)?;
-                        }
-                        Pieces::Tree(_) => {
-                            let source = Fault::Pieces { row };
-                            return Err(Error::Damaged { id: child.id, source });
-                        }
+                        Pieces::Tree(root) | Pieces::Map(root) => match inside.of(&pieces) {
+                            Some(inside) => walk_tree(blobs, root, visit, inside)?,
+                            None => {
+                                let source = Fault::Pieces { row };
+                                return Err(Error::Damaged { id: child.id, source });
+                            }
+                        },
                     }
                 }
             }

@@ -131,7 +131,7 @@ fn touched_one(
 /// A long list of pieces that can't be read is as bad as a piece that can't.
 fn needs_bad(reader: &Reader, value: &Value, bad: &BTreeSet<BlobId>) -> bool {
     match &value.pieces {
-        Pieces::None => false,
+        Pieces::None | Pieces::Map(_) => false,
         Pieces::List(list) => list.iter().any(|piece| piece.id.is_some_and(|id| bad.contains(&id))),
         long @ Pieces::Tree(_) => pieces(reader, long, 0..u64::MAX).any(|piece| match piece {
             Ok((_, piece)) => piece.id.is_some_and(|id| bad.contains(&id)),

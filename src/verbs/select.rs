@@ -305,6 +305,7 @@ mod tests {
             excludes: Vec::new(),
             troubles: 0,
             summary: Default::default(),
+            mongodb: None,
         };
         Kept { sid: Sid::new(id), snapshot, forgotten: None }
     }

@@ -74,7 +74,9 @@ fn snapshot() -> Snapshot {
             total_bytes_processed: 10,
             backup_start: "2026-01-02T03:04:05Z".parse().unwrap(),
             backup_end: "2026-01-02T03:05:05.5Z".parse().unwrap(),
+            ..Summary::default()
         },
+        mongodb: None,
     }
 }
 

@@ -15,6 +15,8 @@ const ROOMS: &[(&str, u8)] = &[
     ("chunk", 1),
     ("seal", 1),
     ("format", 1),
+    ("document", 1),
+    ("mongo", 2),
     ("source", 2),
     ("store", 2),
     ("sink", 2),
@@ -26,7 +28,14 @@ const ROOMS: &[(&str, u8)] = &[
 ];
 
 /// Arrows between rooms of one rank; nothing else looks sideways.
-const SIDEWAYS: &[(&str, &str)] = &[("tree", "repo"), ("format", "seal"), ("main", "cli")];
+const SIDEWAYS: &[(&str, &str)] = &[
+    ("tree", "repo"),
+    ("format", "seal"),
+    ("format", "document"),
+    ("source", "mongo"),
+    ("sink", "mongo"),
+    ("main", "cli"),
+];
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     id::BlobKind,
+    limits::MAPS_NESTED_MAX,
     tree::{
         Error, Fault,
         node::{self, Child, Node},
@@ -168,6 +169,30 @@ fn a_tree_of_pieces_in_a_tree_of_pieces_is_refused() {
     for _ in 0..3 {
         let nested = Value { head: Bytes::new(), pieces: Pieces::Tree(inside) };
         inside = build(&blobs, &Map::from([(vec![0; 8], nested)]));
+    }
+    let walked = walk(&blobs, &inside, &mut |_, _| true);
+    assert!(
+        matches!(walked, Err(Error::Damaged { source: Fault::Pieces { row: 0 }, .. })),
+        "{walked:?}"
+    );
+}
+
+#[test]
+fn maps_nest_to_their_limit_and_no_further() {
+    let blobs = RecordingBlobs::default();
+    let mut inside = build(&blobs, &numbered(3));
+    for storeys in 0..=MAPS_NESTED_MAX {
+        let mut seen = 0;
+        walk(&blobs, &inside, &mut |_, _| {
+            seen += 1;
+            true
+        })
+        .unwrap();
+        assert_eq!(seen, u32::from(storeys) + 1);
+        let nested = Value { head: Bytes::from_static(b"shop"), pieces: Pieces::Map(inside) };
+        let before = inside;
+        inside = build(&blobs, &Map::from([(b"orders".to_vec(), nested)]));
+        assert_eq!(inside.bytes, before.bytes + 10);
     }
     let walked = walk(&blobs, &inside, &mut |_, _| true);
     assert!(

@@ -196,6 +196,7 @@ fn record(
         excludes: options.excludes.clone(),
         troubles: outcome.troubles,
         summary: outcome.summary.clone(),
+        mongodb: None,
     }
 }
 

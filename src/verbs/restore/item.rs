@@ -63,7 +63,7 @@ impl Item {
     /// Its content is a run of pieces short enough for one worker.
     pub fn is_small(&self) -> bool {
         match &self.pieces {
-            Pieces::None => true,
+            Pieces::None | Pieces::Map(_) => true,
             Pieces::List(_) => self.wish.size_bytes <= SMALL_MAX_BYTES,
             Pieces::Tree(_) => false,
         }
@@ -73,7 +73,7 @@ impl Item {
     pub fn list(&self) -> &[Piece] {
         match &self.pieces {
             Pieces::List(list) => list,
-            Pieces::None | Pieces::Tree(_) => &[],
+            Pieces::None | Pieces::Tree(_) | Pieces::Map(_) => &[],
         }
     }
 

@@ -150,6 +150,7 @@ impl World {
             excludes: Vec::new(),
             troubles: 0,
             summary: Summary::default(),
+            mongodb: None,
         }
     }
 

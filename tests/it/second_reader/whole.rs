@@ -117,6 +117,7 @@ fn commit(repo: &Repository, old: Option<Root>, changes: &Map) -> Root {
         excludes: Vec::new(),
         troubles: 0,
         summary: Summary::default(),
+        mongodb: None,
     };
     session.commit(snapshot).unwrap();
     root

@@ -109,6 +109,7 @@ fn snapshot(repo: &Repository, root: BlobId) -> Snapshot {
         excludes: Vec::new(),
         troubles: 0,
         summary: Summary::default(),
+        mongodb: None,
     }
 }
 
