@@ -19,7 +19,7 @@ else
 endif
 	$(CARGO) test --locked --doc
 
-test-needs: ## What tests need beside Rust: an S3 server, and packages
+test-needs: ## What tests need beside Rust: an S3 server, mongod, and packages
 	scripts/test-needs
 
 lint:

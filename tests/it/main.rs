@@ -8,6 +8,7 @@ mod format_vectors;
 mod histories;
 mod local_store;
 mod model;
+mod mongod;
 mod mount;
 mod reading;
 mod restore;
