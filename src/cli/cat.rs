@@ -47,7 +47,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         }
         [text] => {
             let reference: Reference = text.parse()?;
-            let Some(path) = reference.path else {
+            let Some(path) = reference.path()? else {
                 let what = format!("`{text}` names no file: wanted `{text}:/path/of/the/file`");
                 return Err(Failure::Usage(what));
             };

@@ -48,7 +48,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let old = select::one(&all, &from.name, &filter)?;
     let new = select::one(&all, &to.name, &filter)?;
     let key = |path: Option<&str>| entry::key_of_path(path.unwrap_or("/").as_bytes());
-    let scope = Scope { old: key(from.path.as_deref())?, new: key(to.path.as_deref())? };
+    let scope = Scope { old: key(from.path()?)?, new: key(to.path()?)? };
     let reader = repository.reader()?;
     let (old_root, new_root) = (open::files(old)?, open::files(new)?);
     let mut tally = Tally::default();

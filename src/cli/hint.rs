@@ -166,7 +166,9 @@ fn of_tree(error: &tree::Error<repo::Error>) -> Option<Meaning> {
 
 fn of_choice(error: &NotOne) -> Option<Meaning> {
     match error {
-        NotOne::Unreadable { .. } | NotOne::NotAbsolute { .. } => Some((Exit::Usage, None)),
+        NotOne::Unreadable { .. } | NotOne::NoPlace { .. } | NotOne::NotAPath { .. } => {
+            Some((Exit::Usage, None))
+        }
         NotOne::Unknown { .. } | NotOne::TooFarBack { .. } => {
             say(Exit::Failed, "`icecore snapshots` shows which there are")
         }

@@ -45,7 +45,7 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let reference: Reference = args.snapshot.parse()?;
     let mut paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.clone().into_bytes()).collect();
-    paths.extend(reference.path.map(String::into_bytes));
+    paths.extend(reference.path()?.map(|path| path.as_bytes().to_vec()));
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;

@@ -88,7 +88,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let selection = Selection::new(&args.include, &args.exclude).map_err(Failure::usage)?;
     let options = restore::Options {
         target: args.target.clone(),
-        subpath: reference.path.unwrap_or_default().into_bytes(),
+        subpath: reference.path()?.unwrap_or_default().as_bytes().to_vec(),
         selection,
         conflict: match args.conflict {
             Conflict::Fail => restore::Conflict::Fail,

@@ -1,5 +1,6 @@
 //! What one can ask of a repository: one file a verb.
 
+pub mod address;
 pub mod backup;
 pub mod cat;
 pub mod check;

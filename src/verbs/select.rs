@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use super::address::Address;
 use crate::{format::snapshot::Snapshot, id::Sid, repo::Kept};
 
 /// What a snapshot must be like.
@@ -36,12 +37,32 @@ pub enum Name {
     Id(String),
 }
 
-/// A snapshot, and perhaps a path in it: `latest:/etc`.
+/// A snapshot, and perhaps a place in it: `latest:/etc`, `latest:shop.orders`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     pub name: Name,
+    pub place: Place,
+}
+
+/// A place in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Whole,
     /// Absolute, as it was typed.
-    pub path: Option<String>,
+    Path(String),
+    /// A database, a collection or a document.
+    Mongodb(Address),
+}
+
+impl Reference {
+    /// The path, if one was given, for a verb that knows files only.
+    pub fn path(&self) -> Result<Option<&str>, NotOne> {
+        match &self.place {
+            Place::Whole => Ok(None),
+            Place::Path(path) => Ok(Some(path)),
+            Place::Mongodb(address) => Err(NotOne::NotAPath { text: address.to_string() }),
+        }
+    }
 }
 
 /// Why a name names no snapshot.
@@ -51,8 +72,13 @@ pub enum NotOne {
         "`{text}` names no snapshot: wanted an id, the beginning of one, `latest` or `latest~N`"
     )]
     Unreadable { text: String },
-    #[error("`{text}`: a path in a snapshot begins with a slash")]
-    NotAbsolute { text: String },
+    #[error(
+        "`{text}` is no place in a snapshot: wanted `/a/path`, `db`, `db.collection` or \
+         `db.collection/ID`"
+    )]
+    NoPlace { text: String },
+    #[error("`{text}` is no path: a path in a snapshot begins with a slash")]
+    NotAPath { text: String },
     #[error("no snapshot matches `{name}`")]
     Unknown { name: Name },
     #[error("`{name}` was forgotten")]
@@ -114,13 +140,15 @@ impl FromStr for Reference {
     type Err = NotOne;
 
     fn from_str(text: &str) -> Result<Self, NotOne> {
-        let Some((name, path)) = text.split_once(':') else {
-            return Ok(Reference { name: text.parse()?, path: None });
+        let Some((name, place)) = text.split_once(':') else {
+            return Ok(Reference { name: text.parse()?, place: Place::Whole });
         };
-        if !path.starts_with('/') {
-            return Err(NotOne::NotAbsolute { text: path.to_owned() });
-        }
-        Ok(Reference { name: name.parse()?, path: Some(path.to_owned()) })
+        let name = name.parse()?;
+        let place = match place.starts_with('/') {
+            true => Place::Path(place.to_owned()),
+            false => Place::Mongodb(place.parse()?),
+        };
+        Ok(Reference { name, place })
     }
 }
 
@@ -390,14 +418,17 @@ mod tests {
     }
 
     #[test]
-    fn references_have_a_path_after_the_colon() {
+    fn references_have_a_place_after_the_colon() {
         let of = |text: &str| text.parse::<Reference>();
-        let latest = Name::Latest { back: 0 };
-        assert_eq!(of("latest"), Ok(Reference { name: latest.clone(), path: None }));
-        let path = Some("/a:b".to_owned());
-        assert_eq!(of("latest:/a:b"), Ok(Reference { name: latest, path }));
-        assert!(matches!(of("latest:etc"), Err(NotOne::NotAbsolute { .. })));
+        let latest = |place| Ok(Reference { name: Name::Latest { back: 0 }, place });
+        assert_eq!(of("latest"), latest(Place::Whole));
+        assert_eq!(of("latest:/a:b"), latest(Place::Path("/a:b".into())));
+        let address = "shop.orders/a:b".parse().unwrap();
+        assert_eq!(of("latest:shop.orders/a:b"), latest(Place::Mongodb(address)));
+        assert!(matches!(of("latest:etc/x"), Err(NotOne::NoPlace { .. })));
         assert!(matches!(of(":/etc"), Err(NotOne::Unreadable { .. })));
+        assert!(matches!(of("latest:shop").unwrap().path(), Err(NotOne::NotAPath { .. })));
+        assert_eq!(of("latest:/etc").unwrap().path(), Ok(Some("/etc")));
     }
 
     #[test]
