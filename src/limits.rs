@@ -68,6 +68,8 @@ pub const CONTROL_MAX_BYTES: usize = 64 * MIB;
 
 /// Rows of the catalog are sorted in memory up to so many bytes before they are written out.
 pub const CATALOG_RUN_BYTES: usize = 32 * MIB;
+/// Nodes between being written and lying in a pack: so many plain bytes, or one alone.
+pub const BEHIND_MAX_BYTES: usize = 8 * MIB;
 /// Plain nodes that a reader keeps.
 pub const NODE_CACHE_BYTES: usize = 32 * MIB;
 /// Ranges of a pack this near to one another are read as one, if they are expected.

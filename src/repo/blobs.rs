@@ -32,15 +32,17 @@ pub struct Written {
     pub id: BlobId,
     /// False: the repository had it already.
     pub new: bool,
-    /// What it takes in its pack; 0 when it is not new.
-    pub stored_bytes: u32,
 }
 
-/// Takes plain bytes and stores what is not there yet. Blocking, with the work (naming, squeezing,
-/// sealing) done on the caller's thread; called from many threads.
+/// Takes plain bytes and stores what is not there yet. Called from many threads; naming is done on
+/// the caller's, and for chunks squeezing and sealing too.
 pub trait WriteBlobs: ReadBlobs {
     /// The blob can be read through the same value at once, before its pack is stored. It becomes
     /// durable with the session's next flush and reachable with its commit.
+    ///
+    /// A node may be stored after the call returned: it waits only when too much is under way.
+    /// Nodes of one thread are stored in the order of the calls. What goes wrong then is told by a
+    /// later write, or at the latest by the flush.
     fn write(
         &self,
         kind: BlobKind,

@@ -188,7 +188,7 @@ impl WriteBlobs for RecordingBlobs {
         let id = BlobId::new(*hasher.finalize().as_bytes());
         if self.stored().contains_key(&id) {
             self.count(|counts| counts.known += 1);
-            return Ok(Written { id, new: false, stored_bytes: 0 });
+            return Ok(Written { id, new: false });
         }
         let stored = self.store(kind, plain, like);
         let squeezed_bytes = stored.squeezed.len() as u64;
@@ -208,8 +208,7 @@ impl WriteBlobs for RecordingBlobs {
             let is_inner = kind == BlobKind::Node && plain.get(1).is_some_and(|&level| level > 0);
             counts.inner_bytes_written += if is_inner { squeezed_bytes } else { 0 };
         });
-        let stored_bytes = (squeezed_bytes + row_bytes) as u32;
-        Ok(Written { id, new: true, stored_bytes })
+        Ok(Written { id, new: true })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use hashbrown::{HashMap, hash_map::Entry};
 
 use super::cell::PackCell;
@@ -14,7 +15,18 @@ const SHARDS: usize = 64;
 pub(super) enum Claim {
     /// A thread is squeezing it.
     Reserved,
+    /// It waits in the line of nodes under this number, or is being squeezed; its plain bytes.
+    Behind(u64, Bytes),
     Placed(Arc<PackCell>, Row),
+}
+
+/// Where a blob lies that is claimed or not.
+pub(super) enum Lies {
+    /// The session knows nothing of it.
+    Elsewhere,
+    /// Claimed, and nobody can say yet how it will be stored.
+    NotYet,
+    Here(Row),
 }
 
 /// Two threads never store one blob twice: the first to claim it does.
@@ -37,16 +49,12 @@ impl Claims {
         &self.shards[usize::from(id.bytes()[31]) % SHARDS]
     }
 
-    pub fn has(&self, id: &BlobId) -> bool {
-        self.shard(id).lock().contains_key(id)
-    }
-
-    /// False: somebody has it already.
-    pub fn reserve(&self, id: &BlobId) -> bool {
+    /// False: somebody has it already. `claim` is `Reserved` or `Behind`.
+    pub fn reserve(&self, id: &BlobId, claim: Claim) -> bool {
         match self.shard(id).lock().entry(*id) {
             Entry::Occupied(_) => false,
             Entry::Vacant(vacant) => {
-                vacant.insert(Claim::Reserved);
+                vacant.insert(claim);
                 true
             }
         }
@@ -65,24 +73,33 @@ impl Claims {
         shard.changed.notify_all();
     }
 
-    /// What is known of the blob without waiting.
-    pub fn placed_by_now(&self, id: &BlobId) -> Option<Row> {
-        match self.shard(id).lock().get(id)? {
-            Claim::Placed(_, row) => Some(*row),
-            Claim::Reserved => None,
+    /// Where the blob lies. Waits for one that stands in line before `number`, and for no other:
+    /// of two that wait for one another in turn, one has to go first.
+    pub fn lies(&self, id: &BlobId, number: u64) -> Lies {
+        let shard = self.shard(id);
+        let mut claims = shard.lock();
+        loop {
+            match claims.get(id) {
+                None => return Lies::Elsewhere,
+                Some(Claim::Placed(_, row)) => return Lies::Here(*row),
+                Some(Claim::Behind(before, _)) if *before < number => {
+                    claims = shard.changed.wait(claims).expect("no code panics holding it");
+                }
+                Some(Claim::Reserved | Claim::Behind(..)) => return Lies::NotYet,
+            }
         }
     }
 
-    /// Where the blob is; waits while it is being squeezed.
-    pub fn placed(&self, id: &BlobId) -> Option<(Arc<PackCell>, Row)> {
+    /// The blob's bytes or where they are; waits while a chunk is being squeezed.
+    pub fn claim(&self, id: &BlobId) -> Option<Claim> {
         let shard = self.shard(id);
         let mut claims = shard.lock();
         loop {
             match claims.get(id)? {
-                Claim::Placed(cell, row) => return Some((cell.clone(), *row)),
                 Claim::Reserved => {
                     claims = shard.changed.wait(claims).expect("no code panics holding it");
                 }
+                claim => return Some(claim.clone()),
             }
         }
     }

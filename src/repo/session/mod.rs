@@ -1,6 +1,7 @@
 //! A writer at work, in the order of PROTOCOL.md, "Writer": the order is the safety.
 
 mod adopt;
+mod behind;
 mod cell;
 mod claims;
 mod commit;
@@ -33,10 +34,10 @@ use crate::{
     format::session::Open,
     id::{BlobId, BlobKind, PackId, Sid},
     limits::DELTA_HOPS_MAX,
-    seal::{Codec, Row},
+    seal::Codec,
 };
 use cell::{PackCell, Sealed};
-use claims::Claims;
+use claims::{Claim, Claims, Lies};
 use knowledge::Knowledge;
 use upload::Workers;
 
@@ -66,7 +67,7 @@ pub struct SessionStats {
     pub blobs_known: u64,
     /// Plain bytes of new blobs.
     pub bytes_added: u64,
-    /// The same, as they lie in packs.
+    /// The same, as they lie in packs; all of it is counted after a flush.
     pub bytes_added_packed: u64,
     pub packs: u64,
     pub segments: u64,
@@ -97,6 +98,7 @@ pub(super) struct Shared {
     /// Packs that this session put.
     own: Mutex<HashSet<PackId>>,
     claims: Claims,
+    behind: behind::Behind,
     open_packs: [Mutex<Option<Arc<PackCell>>>; place::OPEN_PACKS],
     uploads: upload::Uploads,
     /// The first failure of a worker, until somebody takes it.
@@ -125,6 +127,15 @@ struct Counters {
     packs_adopted: AtomicU64,
 }
 
+/// What a blob that may be built on rests on.
+#[derive(PartialEq, Eq)]
+enum Rests {
+    /// This session stores it.
+    OnClaim,
+    /// Packs that are there.
+    OnPacks,
+}
+
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Session({} in {:?})", self.sid(), self.shared.repo)
@@ -143,6 +154,7 @@ impl Session {
             depends: Mutex::default(),
             own: Mutex::default(),
             claims: Claims::new(),
+            behind: behind::Behind::default(),
             open_packs: Default::default(),
             uploads: upload::Uploads::new(repo.ambient().clock.monotonic()),
             failure: Mutex::default(),
@@ -279,27 +291,33 @@ impl Shared {
     }
 
     fn depend(&self, id: &BlobId) -> bool {
+        self.rests(id).is_some()
+    }
+
+    /// `None`: the blob can't be built on.
+    fn rests(&self, id: &BlobId) -> Option<Rests> {
         // Held over both, the decision and its record: a heartbeat must not come between.
         let knowledge = self.knowledge();
         let mut chain = Vec::new();
         if !self.find_usable(&knowledge, id, &mut chain) {
-            return false;
+            return None;
         }
         let mut depends = self.depends.lock().expect("no code panics holding it");
         chain.iter().for_each(|copy| {
             depends.insert(copy.number);
         });
-        true
+        Some(if chain.is_empty() { Rests::OnClaim } else { Rests::OnPacks })
     }
 
     /// The copies that hold the blob and all its bases, in packs that may be used.
     fn find_usable(&self, knowledge: &Knowledge, id: &BlobId, chain: &mut Vec<Located>) -> bool {
         // A base that this session has put anew may be further from a whole blob than it was: an
         // older delta is built on it only if it is whole itself.
-        if self.claims.has(id) {
-            let row = self.claims.placed_by_now(id);
-            let whole = row.is_some_and(|row| !matches!(row.codec, Codec::Delta { .. }));
-            return chain.is_empty() || whole;
+        match self.claims.lies(id, 0) {
+            Lies::Elsewhere => {}
+            _ if chain.is_empty() => return true,
+            Lies::Here(row) => return !matches!(row.codec, Codec::Delta { .. }),
+            Lies::NotYet => return false,
         }
         if chain.len() > usize::from(DELTA_HOPS_MAX) {
             return false;
@@ -321,22 +339,16 @@ impl Shared {
         false
     }
 
-    /// Where a blob of this session or of the repository lies, for following deltas.
-    fn row(&self, id: &BlobId) -> Option<Row> {
-        match self.claims.placed_by_now(id) {
-            Some(row) => Some(row),
-            None => self.repo.catalog().locate(id).map(|copy| copy.row),
-        }
-    }
-
     /// `hops` deltas lead to this blob already. Bases may be of this session, too.
     fn read_after(&self, kind: BlobKind, id: &BlobId, hops: u8) -> Result<Bytes, Error> {
         if let Some(plain) = self.repo.inner.nodes.get(id) {
             return Ok(plain);
         }
         let bases = |kind, id: &BlobId, hops| self.read_after(kind, id, hops);
-        let Some((cell, row)) = self.claims.placed(id).filter(|(_, row)| row.kind == kind) else {
-            return self.reader.read_after(kind, id, hops, &bases);
+        let (cell, row) = match self.claims.claim(id) {
+            Some(Claim::Placed(cell, row)) if row.kind == kind => (cell, row),
+            Some(Claim::Behind(_, plain)) if kind == BlobKind::Node => return Ok(plain),
+            _ => return self.reader.read_after(kind, id, hops, &bases),
         };
         let (pack, sealed) = match cell.sealed(&row) {
             Sealed::Here(salt, sealed) => {
@@ -355,8 +367,12 @@ impl Shared {
         if !self.failed.load(SeqCst) {
             return Ok(());
         }
+        Err(self.take_failure())
+    }
+
+    fn take_failure(&self) -> Error {
         let mut failure = self.failure.lock().expect("no code panics holding it");
-        Err(failure.take().unwrap_or(Error::Stopped))
+        failure.take().unwrap_or(Error::Stopped)
     }
 
     /// Something that was promised to others did not come about: nothing may be committed.

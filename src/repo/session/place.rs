@@ -7,7 +7,11 @@ use std::sync::{
 
 use bytes::Bytes;
 
-use super::{Shared, cell::PackCell};
+use super::{
+    Rests, Shared,
+    cell::PackCell,
+    claims::{Claim, Lies},
+};
 use crate::{
     format::{self, pack::PackWriter},
     id::{BlobId, BlobKind},
@@ -30,7 +34,19 @@ const CLEARLY_SMALL: usize = 16;
 
 type OpenPack<'a> = MutexGuard<'a, Option<Arc<PackCell>>>;
 
+/// A blob on its way into a pack.
+pub(super) struct Blob<'a> {
+    pub kind: BlobKind,
+    pub id: BlobId,
+    pub plain: &'a [u8],
+    pub like: Option<Like>,
+    /// Its number in the line of nodes, and random bytes for a pack that begins with it.
+    pub turn: Option<(u64, [u8; 32])>,
+}
+
 impl Shared {
+    /// Chunks are stored by the caller's thread: many threads write them. Nodes come from the one
+    /// thread that builds a tree, so others store them behind it.
     pub fn write(
         &self,
         kind: BlobKind,
@@ -38,43 +54,55 @@ impl Shared {
         like: Option<Like>,
     ) -> Result<Written, Error> {
         self.check_failure()?;
-        let id = self.repo.keys().blob_id(kind, plain);
-        if self.depend(&id) || !self.claims.reserve(&id) {
-            self.counters.blobs_known.fetch_add(1, Relaxed);
-            return Ok(Written { id, new: false, stored_bytes: 0 });
-        }
-        let stored = self.store(kind, &id, plain, like);
-        let stored_bytes = stored.inspect_err(|_| {
-            // Other threads may have been told that the blob is here.
-            self.claims.release(&id);
-            self.failed.store(true, SeqCst);
-        })?;
-        if kind == BlobKind::Node {
-            self.repo.inner.nodes.put(id, Bytes::copy_from_slice(plain));
-        }
-        self.counters.blobs_new.fetch_add(1, Relaxed);
-        self.counters.bytes_added.fetch_add(plain.len() as u64, Relaxed);
-        self.counters.bytes_added_packed.fetch_add(u64::from(stored_bytes), Relaxed);
-        Ok(Written { id, new: true, stored_bytes })
-    }
-
-    fn store(
-        &self,
-        kind: BlobKind,
-        id: &BlobId,
-        plain: &[u8],
-        like: Option<Like>,
-    ) -> Result<u32, Error> {
         if plain.len() > BLOB_MAX_BYTES {
             let (bytes, max_bytes) = (plain.len(), BLOB_MAX_BYTES);
             let source = seal::Error::TooLarge { what: "a blob", bytes, max_bytes };
             return Err(Error::Unsealable { what: "a blob", source: source.into() });
         }
+        let id = self.repo.keys().blob_id(kind, plain);
+        let new = !self.depend(&id)
+            && match kind {
+                BlobKind::Node => self.write_node(&id, plain, like),
+                BlobKind::Chunk => self.write_chunk(&id, plain)?,
+            };
+        if new {
+            self.counters.blobs_new.fetch_add(1, Relaxed);
+            self.counters.bytes_added.fetch_add(plain.len() as u64, Relaxed);
+        } else {
+            self.counters.blobs_known.fetch_add(1, Relaxed);
+        }
+        Ok(Written { id, new })
+    }
+
+    /// False: somebody has claimed it already.
+    fn write_node(&self, id: &BlobId, plain: &[u8], like: Option<Like>) -> bool {
+        let plain = Bytes::copy_from_slice(plain);
+        let new = self.write_behind(id, plain.clone(), like);
+        self.repo.inner.nodes.put(*id, plain);
+        new
+    }
+
+    /// False: somebody has claimed it already.
+    fn write_chunk(&self, id: &BlobId, plain: &[u8]) -> Result<bool, Error> {
+        if !self.claims.reserve(id, Claim::Reserved) {
+            return Ok(false);
+        }
+        let blob = Blob { kind: BlobKind::Chunk, id: *id, plain, like: None, turn: None };
+        let stored = self.store(&blob).map_err(|error| {
+            // Other threads may have been told that the blob is here.
+            self.claims.release(id);
+            self.failed.store(true, SeqCst);
+            if matches!(error, Error::Stopped) { self.take_failure() } else { error }
+        })?;
+        self.counters.bytes_added_packed.fetch_add(u64::from(stored), Relaxed);
+        Ok(true)
+    }
+
+    /// Squeezes the blob and places it; what it takes in its pack.
+    pub(super) fn store(&self, blob: &Blob) -> Result<u32, Error> {
+        let Blob { plain, .. } = *blob;
         let compression = self.repo.options().compression;
-        let base = match like {
-            Some(like) if kind == BlobKind::Node => self.base(id, like)?,
-            _ => None,
-        };
+        let base = self.base(blob)?;
         let delta = base.as_ref().and_then(|(base, bytes)| {
             let codec = Codec::Delta { base: base.id, generation: base.generation };
             let small = |squeezer: &mut seal::Squeezer| {
@@ -85,28 +113,37 @@ impl Shared {
         if let Some((codec, delta)) = &delta
             && delta.len() * CLEARLY_SMALL <= plain.len()
         {
-            return self.place(kind, id, *codec, plain.len(), delta);
+            return self.place(blob, *codec, delta);
         }
         seal::with_squeezer(|squeezer| {
             let (codec, whole) = squeezer.squeeze(plain, compression);
             match &delta {
                 Some((codec, delta)) if delta::is_worth_it(delta.len(), whole.len()) => {
-                    self.place(kind, id, *codec, plain.len(), delta)
+                    self.place(blob, *codec, delta)
                 }
-                _ => self.place(kind, id, codec, plain.len(), whole),
+                _ => self.place(blob, codec, whole),
             }
         })
     }
 
     /// The base of a delta for a blob that resembles another, if that may be built on.
-    fn base(&self, id: &BlobId, like: Like) -> Result<Option<(Base, Bytes)>, Error> {
+    fn base(&self, blob: &Blob) -> Result<Option<(Base, Bytes)>, Error> {
+        let (Some(like), Some((number, _))) = (blob.like, blob.turn) else { return Ok(None) };
         let max_hops = like.max_hops.min(DELTA_HOPS_MAX);
-        let mut chain = Vec::new();
+        let (mut chain, mut claimed) = (Vec::new(), Vec::new());
         let mut next = like.id;
         // The end of a chain that is too long would not be reached: then there is no base.
         while chain.len() <= usize::from(DELTA_HOPS_MAX) {
-            // (What this thread is about to store can't be its own base.)
-            let Some(row) = self.row(&next).filter(|_| next != *id) else { return Ok(None) };
+            // (What is about to be stored can't be its own base.)
+            if next == blob.id {
+                return Ok(None);
+            }
+            let row = match self.claims.lies(&next, number) {
+                Lies::Here(row) => Some(row).inspect(|_| claimed.push(next)),
+                Lies::Elsewhere => self.repo.catalog().locate(&next).map(|copy| copy.row),
+                Lies::NotYet => None,
+            };
+            let Some(row) = row else { return Ok(None) };
             match row.codec {
                 Codec::Delta { base, generation } => {
                     chain.push(Step { id: next, generation });
@@ -122,8 +159,12 @@ impl Shared {
             return Ok(None);
         }
         let Some(base) = delta::choose_base(&chain, max_hops) else { return Ok(None) };
-        if !self.depend(&base.id) {
-            return Ok(None);
+        match self.rests(&base.id) {
+            None => return Ok(None),
+            // Claimed since it was looked for in the catalog: put anew, it may be further from a
+            // whole blob than it was.
+            Some(Rests::OnClaim) if !claimed.contains(&base.id) => return Ok(None),
+            Some(Rests::OnClaim | Rests::OnPacks) => {}
         }
         match self.read_after(BlobKind::Node, &base.id, 0) {
             Ok(plain) => Ok(Some((base, plain))),
@@ -134,22 +175,23 @@ impl Shared {
     }
 
     /// Seals the blob at the end of an open pack; a pack that is full goes to the uploaders.
-    fn place(
-        &self,
-        kind: BlobKind,
-        id: &BlobId,
-        codec: Codec,
-        raw_len: usize,
-        squeezed: &[u8],
-    ) -> Result<u32, Error> {
+    fn place(&self, blob: &Blob, codec: Codec, squeezed: &[u8]) -> Result<u32, Error> {
+        let Blob { kind, ref id, plain, turn, .. } = *blob;
+        let mut random = None;
+        if let Some((number, drawn)) = turn {
+            self.behind.wait_for(number);
+            random = Some(drawn);
+        }
         // Held until the pack is handed over, so that no more packs are in memory than the open
         // ones and those in upload, however many threads write.
         let mut open = self.open_pack(kind, id);
         loop {
-            self.check_failure()?;
-            let cell = open.get_or_insert_with(|| Arc::new(self.new_pack()));
-            let raw_len = raw_len as u32;
+            if self.failed.load(SeqCst) {
+                return Err(Error::Stopped);
+            }
+            let cell = open.get_or_insert_with(|| Arc::new(self.new_pack(random.take())));
             let filled = cell.fill(|writer| {
+                let raw_len = plain.len() as u32;
                 let row = writer.push(self.repo.keys(), id, kind, codec, raw_len, squeezed)?;
                 let full = writer.size_bytes() >= self.repo.options().pack_aim_bytes
                     || writer.rows().len() >= PACK_BLOBS_AIM;
@@ -188,8 +230,9 @@ impl Shared {
         lock(first)
     }
 
-    fn new_pack(&self) -> PackCell {
-        let salt = self.repo.keys().pack_salt(self.repo.ambient().random());
+    fn new_pack(&self, random: Option<[u8; 32]>) -> PackCell {
+        let random = random.unwrap_or_else(|| self.repo.ambient().random());
+        let salt = self.repo.keys().pack_salt(random);
         PackCell::new(match self.uploads.used_buffer() {
             Some(buffer) => PackWriter::in_buffer(salt, buffer),
             None => {

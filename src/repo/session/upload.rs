@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Shared, cell::PackCell};
+use super::{Shared, behind::SQUEEZERS, cell::PackCell};
 use crate::{
     format::{
         index::{self, Segment},
@@ -104,6 +104,7 @@ impl Uploads {
 
 /// The threads of a session.
 pub(super) struct Workers {
+    squeezers: Vec<JoinHandle<()>>,
     threads: Vec<JoinHandle<()>>,
     /// Closed to stop the heartbeat.
     heart: Option<Sender<()>>,
@@ -118,14 +119,22 @@ impl Workers {
                 thread::spawn(move || shared.upload_all())
             })
             .collect();
+        let squeezers = (0..SQUEEZERS).map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || shared.squeeze_all())
+        });
+        let squeezers = squeezers.collect();
         let shared = shared.clone();
         threads.push(thread::spawn(move || shared.beat_until(&stopped)));
-        Workers { threads, heart: Some(heart) }
+        Workers { squeezers, threads, heart: Some(heart) }
     }
 
     /// Returns when all threads have ended; packs that are still open are dropped.
     pub fn stop(&mut self, shared: &Shared) {
         self.heart = None;
+        // They may be about to hand a pack over, so uploaders stop after them.
+        shared.behind.close();
+        self.squeezers.drain(..).for_each(|thread| drop(thread.join()));
         *shared.uploads.sender.lock().expect("no code panics holding it") = None;
         for thread in self.threads.drain(..) {
             // A panic there has been told by its own message.
@@ -232,6 +241,7 @@ impl Shared {
     }
 
     pub fn flush(&self) -> Result<(), Error> {
+        self.behind.wait_until_placed();
         self.hand_over_all();
         self.uploads.wait_until_stored();
         self.check_failure()?;

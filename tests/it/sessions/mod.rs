@@ -1,6 +1,7 @@
 //! Repositories and sessions over stores in memory, as PROTOCOL.md wants them.
 
 mod basics;
+mod behind;
 mod deltas;
 mod faults;
 mod opening;
@@ -13,8 +14,8 @@ use icecore::{
     format::snapshot::{NamedRoot, Snapshot, Summary},
     id::{BlobId, BlobKind, Sid},
     repo::{
-        Error, InitOptions, OpenOptions, ReadBlobs, Reader, Repository, Session, SessionOptions,
-        WriteBlobs,
+        Error, InitOptions, Like, OpenOptions, ReadBlobs, Reader, Repository, Session,
+        SessionOptions, WriteBlobs, Written,
     },
     seal::SlotParams,
     store::{Abilities, Store, memory::MemoryStore},
@@ -111,6 +112,15 @@ fn snapshot(repo: &Repository, root: BlobId) -> Snapshot {
         summary: Summary::default(),
         mongodb: None,
     }
+}
+
+/// Writes a node, and gives what it takes in its pack, too.
+fn write_node(session: &Session, plain: &[u8], like: Option<Like>) -> (Written, u64) {
+    session.flush().unwrap();
+    let before = session.stats().bytes_added_packed;
+    let written = session.write(BlobKind::Node, plain, like).unwrap();
+    session.flush().unwrap();
+    (written, session.stats().bytes_added_packed - before)
 }
 
 /// Writes blobs of these seeds and commits; the root is the first of them.

@@ -202,9 +202,9 @@ fn a_delta_is_built_on_only_with_its_whole_chain() {
     let mut new = old.clone();
     new[50] ^= 1;
     let session = begin(&repo);
-    let like = icecore::repo::Like { id: base_id, max_hops: 8 };
-    let written = session.write(BlobKind::Node, &new, Some(like)).unwrap();
-    assert!(written.stored_bytes < 1000);
+    let like = Like { id: base_id, max_hops: 8 };
+    let (written, stored_bytes) = write_node(&session, &new, Some(like));
+    assert!(stored_bytes < 1000);
     session.commit(snapshot(&repo, written.id)).unwrap();
     let base_pack = repo.catalog().locate(&base_id).unwrap().pack.id;
     assert_ne!(base_pack, repo.catalog().locate(&written.id).unwrap().pack.id);
@@ -212,8 +212,8 @@ fn a_delta_is_built_on_only_with_its_whole_chain() {
     condemn(&repo, vec![base_pack]);
     let session = begin(&repo);
     assert!(!session.depend(&written.id));
-    let again = session.write(BlobKind::Node, &new, Some(like)).unwrap();
-    assert!(again.new && again.stored_bytes > 20_000, "whole, as its base is condemned");
+    let (again, stored_bytes) = write_node(&session, &new, Some(like));
+    assert!(again.new && stored_bytes > 20_000, "whole, as its base is condemned");
 }
 
 #[test]
