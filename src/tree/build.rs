@@ -28,6 +28,8 @@ pub struct Builder<'a, W> {
     /// Of the old tree.
     levels_before: u8,
     hops: Hops,
+    /// Leaves that nobody has taken yet, if they are asked for.
+    closed: Option<Vec<ClosedLeaf>>,
 }
 
 /// A node that is being filled.
@@ -49,6 +51,13 @@ struct Open {
 /// The old tree's node at the place where a new one began.
 #[derive(Clone)]
 pub struct OldNode {
+    pub id: BlobId,
+    /// Unless it was not read.
+    pub bytes: Option<Bytes>,
+}
+
+/// A leaf that was written.
+pub struct ClosedLeaf {
     pub id: BlobId,
     pub bytes: Bytes,
 }
@@ -81,14 +90,25 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
     /// `levels_before`: how many levels the old tree has; 0 if there is none.
     pub fn new(blobs: &'a W, splitter: Splitter, levels_before: u8) -> Self {
         let (levels, hops) = (vec![Open::default()], Hops::of_tree(levels_before));
-        Builder { blobs, splitter, levels, behind: None, old: Vec::new(), levels_before, hops }
+        let (behind, old, closed) = (None, Vec::new(), None);
+        Builder { blobs, splitter, levels, behind, old, levels_before, hops, closed }
+    }
+
+    /// From now on leaves are kept until `take_closed_leaves`.
+    pub fn keep_closed_leaves(&mut self) {
+        self.closed = Some(Vec::new());
+    }
+
+    pub fn take_closed_leaves(&mut self) -> Vec<ClosedLeaf> {
+        self.closed.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// New nodes of this level resemble this one from now on.
     pub fn pass(&mut self, level: u8, old: OldNode) {
         if level > 0 && level + 1 == self.levels_before {
             // A root that has outgrown the least size may soon get a level above it.
-            let may_grow = old.bytes.len() > self.splitter.bounds(level).min;
+            let bytes = old.bytes.as_ref().map_or(0, Bytes::len);
+            let may_grow = bytes > self.splitter.bounds(level).min;
             self.hops = Hops::of_tree(self.levels_before + u8::from(may_grow));
         }
         let level = usize::from(level);
@@ -184,6 +204,17 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
 
     /// Writes what is open and returns the canonical root.
     pub fn finish(mut self, old: Option<&Root>) -> Result<Root, Error<W::Error>> {
+        self.write_root(old)
+    }
+
+    /// The same of a tree without subtrees taken over; gives the leaves that were kept, too.
+    pub fn finish_keeping(mut self, closed: &mut Vec<ClosedLeaf>) -> Result<Root, Error<W::Error>> {
+        let root = self.write_root(None)?;
+        closed.append(&mut self.take_closed_leaves());
+        Ok(root)
+    }
+
+    fn write_root(&mut self, old: Option<&Root>) -> Result<Root, Error<W::Error>> {
         let mut level = 0;
         loop {
             self.open_levels(level);
@@ -227,7 +258,7 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
         let open = std::mem::take(&mut self.levels[usize::from(level)]);
         let bytes = node::encode(level, open.count, &open.rows);
         let id = match open.like {
-            Some(old) if old.bytes == bytes => old.id,
+            Some(OldNode { id, bytes: Some(old) }) if old == bytes => id,
             old => {
                 let like = old.filter(|_| max_hops > 0);
                 let like = like.map(|old| Like { id: old.id, max_hops });
@@ -235,6 +266,9 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
                 write.map_err(|source| Error::Write { kind: BlobKind::Node, source })?.id
             }
         };
+        if let (0, Some(closed)) = (level, &mut self.closed) {
+            closed.push(ClosedLeaf { id, bytes: bytes.into() });
+        }
         // The buffer is used again: leaves are many.
         let mut rows = open.rows;
         rows.clear();

@@ -139,14 +139,14 @@ fn descend<W: WriteBlobs>(
     old: &mut Cursor<'_, W>,
 ) -> Result<(), Error<W::Error>> {
     if let Some((child, node)) = old.descend()? {
-        let bytes = node.bytes().clone();
+        let bytes = Some(node.bytes().clone());
         builder.pass(child.level, OldNode { id: child.id, bytes });
     }
     Ok(())
 }
 
 /// Holds what is put against the limits of the format. Returns the length of it all.
-fn check<E: std::error::Error>(key: &[u8], value: &Value) -> Result<u64, Error<E>> {
+pub(super) fn check<E: std::error::Error>(key: &[u8], value: &Value) -> Result<u64, Error<E>> {
     if key.len() > KEY_MAX_BYTES {
         return Err(Error::Key { key_bytes: key.len() });
     }

@@ -9,6 +9,7 @@ mod iter;
 mod merge;
 mod node;
 mod range;
+mod rebuild;
 mod splitter;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -23,6 +24,7 @@ pub use error::{Error, Fault};
 pub use iter::{Iter, Totals, get, iter, totals};
 pub use merge::Merger;
 pub use range::KeyRange;
+pub use rebuild::{Compared, Rebuilder};
 pub use splitter::{Aims, BadAims, Bounds, Splitter};
 pub use value::{Piece, Pieces, Root, Value};
 pub use walk::walk;

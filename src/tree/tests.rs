@@ -4,6 +4,7 @@ mod canonical;
 mod cost;
 mod hostile;
 mod reading;
+mod rebuilding;
 
 use std::collections::BTreeMap;
 

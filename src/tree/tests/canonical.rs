@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn apply(map: &mut Map, changes: &BTreeMap<Vec<u8>, Option<Value>>) {
+pub(super) fn apply(map: &mut Map, changes: &BTreeMap<Vec<u8>, Option<Value>>) {
     for (key, value) in changes {
         match value {
             Some(value) => {
@@ -34,7 +34,10 @@ fn some_key(keys: u32) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn batch(keys: u32, size: usize) -> impl Strategy<Value = BTreeMap<Vec<u8>, Option<Value>>> {
+pub(super) fn batch(
+    keys: u32,
+    size: usize,
+) -> impl Strategy<Value = BTreeMap<Vec<u8>, Option<Value>>> {
     let change = prop_oneof![3 => some_value().prop_map(Some), 2 => Just(None)];
     prop::collection::btree_map(some_key(keys), change, 0..size)
 }

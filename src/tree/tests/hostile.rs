@@ -112,7 +112,7 @@ fn each_lie_is_named() {
     assert_eq!(fault(leaf_of(&[b"b", b"a"])), Some(Fault::Order { row: 1 }));
     assert_eq!(fault(leaf_of(&[b"a", b"a"])), Some(Fault::Order { row: 1 }));
     assert_eq!(fault(leaf_of(&[&[7; 70_000]])), Some(Fault::TooLong { row: 0 }));
-    assert_eq!(fault(vec![1, 0, 1, 0, 0, 3]), Some(Fault::Pieces { row: 0 }));
+    assert_eq!(fault(vec![1, 0, 1, 0, 0, 4]), Some(Fault::Pieces { row: 0 }));
     assert_eq!(fault(vec![1, 0, 1, 0, 0, 1, 0]), Some(Fault::Pieces { row: 0 }));
     assert_eq!(fault(vec![1, 0, 1, 0, 0, 1, 1, 0]), Some(Fault::Pieces { row: 0 }));
     let mut rows = Vec::new();
