@@ -11,6 +11,7 @@ pub mod limits;
 pub mod progress;
 
 pub mod chunk;
+pub mod document;
 pub mod format;
 pub mod seal;
 

@@ -127,7 +127,15 @@ pub const READ_AHEAD_MIN_BYTES: usize = MIB;
 /// Extended attributes of one entry, names and values.
 pub const ATTRIBUTES_MAX_BYTES: usize = 512 * KIB;
 
+/// Documents in documents: what a server can be set to take; a reader refuses more.
+pub const DOCUMENT_DEPTH_MAX: usize = 250;
+/// A longer key of a document stands as so many of its bytes and a hash.
+pub const DOCUMENT_KEY_HEAD_BYTES: usize = 4 * KIB;
+/// No change makes a document larger; a server's own are below 17 MiB.
+pub const DOCUMENT_MAX_BYTES: usize = 48 * MIB;
+
 const _: () = {
+    assert!(DOCUMENT_KEY_HEAD_BYTES + 33 < KEY_MAX_BYTES);
     assert!(ATTRIBUTES_MAX_BYTES < VALUE_HEAD_MAX_BYTES);
     assert!(CHUNK_MIN_BYTES < CHUNK_AIM_BYTES && CHUNK_AIM_BYTES < CHUNK_MAX_BYTES);
     assert!(CHUNK_AIM_BYTES.is_power_of_two());

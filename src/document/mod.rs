@@ -1,0 +1,23 @@
+//! The craft on BSON as bytes: walking, keys, the server's order, changes; nothing is decoded.
+//!
+//! A document passes as `&[u8]` and leaves as bytes, so that what no decoder keeps (the order of
+//! fields, names that are empty, doubled or not UTF-8, a NaN's payload) survives every road.
+
+pub mod kind;
+pub mod namespace;
+
+mod key;
+mod number;
+mod order;
+mod raw;
+mod writer;
+
+#[cfg(test)]
+mod testing;
+
+pub use self::{
+    key::{id_key, id_key_into},
+    order::compare,
+    raw::{Element, Elements, Malformed, check, elements, get},
+    writer::{ArrayWriter, Writer},
+};
