@@ -134,6 +134,13 @@ pub const DOCUMENT_KEY_HEAD_BYTES: usize = 4 * KIB;
 /// No change makes a document larger; a server's own are below 17 MiB.
 pub const DOCUMENT_MAX_BYTES: usize = 48 * MIB;
 
+/// Pairs that a sort was given are cut into blocks of this size on disk.
+pub const SORT_BLOCK_BYTES: usize = 256 * KIB;
+/// No pair that is sorted is larger: its key and its value.
+pub const SORT_PAIR_MAX_BYTES: usize = 2 * MIB;
+/// So many runs are merged at once: a block of each is in memory, and each is an open file.
+pub const SORT_RUNS_MAX: usize = 64;
+
 const _: () = {
     assert!(DOCUMENT_KEY_HEAD_BYTES + 33 < KEY_MAX_BYTES);
     assert!(ATTRIBUTES_MAX_BYTES < VALUE_HEAD_MAX_BYTES);

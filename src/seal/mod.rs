@@ -8,6 +8,7 @@ mod blob;
 mod control;
 mod error;
 mod keys;
+mod scratch;
 mod slot;
 mod squeeze;
 
@@ -16,6 +17,7 @@ pub use blob::{Codec, Row, open_blob, open_blob_into, seal_blob, unseal_blob, ve
 pub use control::{ControlKind, control_repo, open_control, open_table, seal_control, seal_table};
 pub use error::Error;
 pub use keys::{Keys, MasterKey, PackSalt};
+pub use scratch::{ScratchKey, ScratchNumber};
 pub use slot::{SlotHeader, SlotParams, slot_header, unwrap_master, wrap_master};
 pub use squeeze::{Compression, Squeezer, with_squeezer};
 

@@ -2,6 +2,7 @@
 
 mod error;
 pub mod files;
+pub mod sorter;
 pub mod stream;
 
 pub use error::{Error, Trouble};
