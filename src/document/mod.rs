@@ -3,12 +3,16 @@
 //! A document passes as `&[u8]` and leaves as bytes, so that what no decoder keeps (the order of
 //! fields, names that are empty, doubled or not UTF-8, a NaN's payload) survives every road.
 
+pub mod extjson;
 pub mod kind;
 pub mod namespace;
+pub mod query;
+pub mod typed_id;
 
 mod key;
 mod number;
 mod order;
+mod owned;
 mod raw;
 mod writer;
 
@@ -18,6 +22,7 @@ mod testing;
 pub use self::{
     key::{id_key, id_key_into},
     order::compare,
+    owned::OwnedValue,
     raw::{Element, Elements, Malformed, check, elements, get},
     writer::{ArrayWriter, Writer},
 };

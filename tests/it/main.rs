@@ -10,6 +10,7 @@ mod local_store;
 mod model;
 mod mongod;
 mod mount;
+mod queries;
 mod reading;
 mod restore;
 mod round_trip;
