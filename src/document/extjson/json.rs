@@ -197,7 +197,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// `-12.5e+3`: digits without a needless zero before, a fraction and an exponent if they have digits.
+/// `-12.5e+3`: digits without a needless zero before; a fraction and an exponent have digits.
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let unsigned = text.strip_prefix('-').unwrap_or(text);

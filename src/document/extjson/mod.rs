@@ -1,8 +1,8 @@
 //! MongoDB Extended JSON v2: raw documents to text, and text to raw documents.
 //!
-//! What the text can't say: bytes that are no UTF-8 (shown as U+FFFD, and told by `Fidelity`), and a
-//! document that looks like one of the format's own wrappers, such as `{"$oid": "..."}`, which reads
-//! back as what it looks like. `dump --format bson` says everything.
+//! What the text can't say: bytes that are no UTF-8 (shown as U+FFFD, and told by `Fidelity`), and
+//! a document that looks like one of the format's own wrappers, such as `{"$oid": "..."}`, which
+//! reads back as what it looks like. `dump --format bson` says everything.
 
 mod base64;
 mod date;

@@ -130,7 +130,8 @@ fn names_stay_in_order_doubled_and_empty() {
     assert_eq!(to_text(&doc, Flavour::Relaxed).unwrap(), text);
     let mut pretty = String::new();
     write(&mut pretty, &doc, Flavour::Relaxed, Layout::Indented).unwrap();
-    let wanted = "{\n  \"b\": 1,\n  \"\": {\n    \"z\": [],\n    \"a\": [\n      {}\n    ]\n  },\n  \
+    let wanted = "{\n  \"b\": 1,\n  \"\": {\n    \"z\": [],\n    \"a\": [\n      {}\n    ]\n  },\n\
+                  \x20 \
                   \"b\": 2,\n  \"a.b\": null,\n  \"$c\": 3\n}";
     assert_eq!(pretty, wanted);
 }
