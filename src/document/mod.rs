@@ -9,7 +9,9 @@ pub mod namespace;
 pub mod query;
 pub mod typed_id;
 
+mod diff;
 mod key;
+mod modifiers;
 mod number;
 mod order;
 mod owned;
@@ -20,7 +22,9 @@ mod writer;
 mod testing;
 
 pub use self::{
+    diff::{DiffError, apply_diff},
     key::{id_key, id_key_into},
+    modifiers::apply_modifiers,
     order::compare,
     owned::OwnedValue,
     raw::{Element, Elements, Malformed, check, elements, get},
