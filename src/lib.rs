@@ -13,6 +13,7 @@ pub mod progress;
 pub mod chunk;
 pub mod document;
 pub mod format;
+pub mod mongo;
 pub mod seal;
 
 pub mod sink;

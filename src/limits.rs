@@ -133,6 +133,12 @@ pub const DOCUMENT_DEPTH_MAX: usize = 250;
 pub const DOCUMENT_KEY_HEAD_BYTES: usize = 4 * KIB;
 /// No change makes a document larger; a server's own are below 17 MiB.
 pub const DOCUMENT_MAX_BYTES: usize = 48 * MIB;
+/// A scan of a collection asks for so many documents at once (a reply is 16 MiB at most).
+pub const SCAN_BATCH_DOCUMENTS: u32 = 10_000;
+/// It tries so often to go on, with growing pauses (25 s in all), before it gives up.
+pub const SCAN_FAILURES_MAX: u32 = 8;
+/// A catalogue is read so often until it stays the same.
+pub const CATALOGUE_TRIES: u32 = 6;
 
 /// Pairs that a sort was given are cut into blocks of this size on disk.
 pub const SORT_BLOCK_BYTES: usize = 256 * KIB;

@@ -2,6 +2,7 @@
 
 mod error;
 pub mod files;
+pub mod mongo;
 pub mod sorter;
 pub mod stream;
 

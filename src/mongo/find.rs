@@ -1,0 +1,146 @@
+//! Finding a deployment: which member to speak with, and what it tells of itself.
+
+use std::time::Duration;
+
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
+use mongodb::{
+    Client,
+    error::{Error as Driver, ErrorKind},
+    options::{ClientOptions, ReadPreference, SelectionCriteria, ServerAddress},
+};
+
+use super::{Connect, Error, Facts, Purpose, error::Asked, link::asked, reply, uri};
+
+pub(super) struct Found {
+    pub client: Client,
+    pub facts: Facts,
+    pub user: Option<String>,
+}
+
+/// Asks the deployment at the connection string `given`, and chooses.
+pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error> {
+    let shown = uri::shown(given);
+    let unusable = |why: Driver| Error::Uri {
+        uri: shown.clone(),
+        why: uri::without_password(&why.kind.to_string(), given),
+    };
+    let mut options = ClientOptions::parse(given).await.map_err(unusable)?;
+    options.app_name.get_or_insert_with(|| "icecore".to_owned());
+    options.server_selection_timeout.get_or_insert(connect.patience);
+    let user = options.credential.as_ref().and_then(|credential| credential.username.clone());
+    let asked = asked("admin", rawdoc! { "hello": 1 }.as_bytes(), &shown, user.clone());
+    let client = Client::with_options(options.clone()).map_err(unusable)?;
+    let criteria = match connect.purpose {
+        Purpose::Write => primary(),
+        Purpose::Read => options.selection_criteria.clone().unwrap_or_else(|| {
+            SelectionCriteria::ReadPreference(ReadPreference::SecondaryPreferred { options: None })
+        }),
+    };
+    let hello = hello(&client, &criteria).await.map_err(|error| first_error(&asked, error))?;
+    let first_host = options.hosts.first().map(ToString::to_string).unwrap_or_default();
+    let mut facts = told(&hello, &shown, options.default_database.clone(), first_host);
+    let client = match member_alone(&options, &facts, connect.purpose) {
+        Some(alone) => Client::with_options(alone).map_err(unusable)?,
+        None => client,
+    };
+    let build = ask(&client, rawdoc! { "buildInfo": 1 }).await;
+    facts.version = version(&build.map_err(|error| first_error(&asked, error))?);
+    facts.history_window = match facts.is_replica_set() {
+        true => history_window(&client).await,
+        false => None,
+    };
+    Ok(Found { client, facts, user })
+}
+
+/// What goes wrong before the first answer is told of the whole deployment.
+fn first_error(asked: &Asked, error: Driver) -> Error {
+    match asked.error(error) {
+        Error::Connection { why, .. } => Error::Unreachable { uri: asked.uri.clone(), why },
+        other => other,
+    }
+}
+
+/// Older servers know the question only by its old name.
+async fn hello(client: &Client, criteria: &SelectionCriteria) -> Result<RawDocumentBuf, Driver> {
+    let admin = client.database("admin");
+    for name in ["hello", "isMaster"] {
+        let mut command = RawDocumentBuf::new();
+        command.append(bson::raw::CString::try_from(name).map_err(Driver::custom)?, 1);
+        let reply = admin.run_raw_command(command).selection_criteria(criteria.clone()).await;
+        match reply {
+            Err(error) if is_unknown_command(&error) => {}
+            other => return other.and_then(|reply| Ok(RawDocumentBuf::try_from(reply)?)),
+        }
+    }
+    Err(Driver::custom("the server knows neither hello nor isMaster"))
+}
+
+fn is_unknown_command(error: &Driver) -> bool {
+    matches!(&*error.kind, ErrorKind::Command(failure) if failure.code == 59)
+}
+
+async fn ask(client: &Client, command: RawDocumentBuf) -> Result<RawDocumentBuf, Driver> {
+    let reply = client.database("admin").run_raw_command(command).await?;
+    Ok(RawDocumentBuf::try_from(reply)?)
+}
+
+fn told(hello: &RawDocument, uri: &str, database: Option<String>, host: String) -> Facts {
+    let text = |name: &str| hello.get_str(name).ok().map(str::to_owned);
+    let is_primary =
+        ["isWritablePrimary", "ismaster"].iter().any(|name| hello.get_bool(name).unwrap_or(false));
+    Facts {
+        uri: uri.to_owned(),
+        database,
+        version: (0, 0, 0),
+        set_name: text("setName"),
+        member: text("me").unwrap_or(host),
+        is_mongos: hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+        is_primary,
+        history_window: None,
+        cluster_time: reply::operation_time(hello.as_bytes()),
+    }
+}
+
+/// A client of the chosen member only; none where there is no choice of members.
+fn member_alone(options: &ClientOptions, facts: &Facts, purpose: Purpose) -> Option<ClientOptions> {
+    let chosen = purpose == Purpose::Read
+        && facts.is_replica_set()
+        && options.direct_connection != Some(true);
+    if !chosen {
+        return None;
+    }
+    let mut alone = options.clone();
+    alone.hosts = vec![ServerAddress::parse(&facts.member).ok()?];
+    alone.direct_connection = Some(true);
+    Some(alone)
+}
+
+fn version(build: &RawDocument) -> (u32, u32, u32) {
+    let numbers: Vec<u32> = build
+        .get_array("versionArray")
+        .into_iter()
+        .flatten()
+        .filter_map(|number| number.ok()?.as_i32())
+        .map(|number| u32::try_from(number).unwrap_or(0))
+        .collect();
+    let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
+    (number(0), number(1), number(2))
+}
+
+/// A server that won't say may still be read at a moment; so this is no error.
+async fn history_window(client: &Client) -> Option<Duration> {
+    const NAME: &str = "minSnapshotHistoryWindowInSeconds";
+    let command = rawdoc! { "getParameter": 1, "minSnapshotHistoryWindowInSeconds": 1 };
+    let reply = ask(client, command).await.ok()?;
+    let seconds = match reply.get(NAME).ok()?? {
+        RawBsonRef::Int32(seconds) => u64::try_from(seconds).ok()?,
+        RawBsonRef::Int64(seconds) => u64::try_from(seconds).ok()?,
+        RawBsonRef::Double(seconds) if seconds >= 0.0 => seconds as u64,
+        _ => return None,
+    };
+    Some(Duration::from_secs(seconds))
+}
+
+pub(super) fn primary() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
+}

@@ -1,0 +1,164 @@
+//! A connection to a deployment, and the runtime that drives it.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use mongodb::{
+    Client,
+    error::{Error as Driver, ErrorKind},
+};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    Cursor, Error, Facts,
+    cursor::Question,
+    error::Asked,
+    find::{find, primary},
+    throttle::Throttle,
+};
+
+/// What a link is for, which decides the member it speaks with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// One member, chosen once and held: a secondary if there is one, or as the connection
+    /// string's `readPreference` says.
+    Read,
+    /// The primary, whichever member that is at the moment.
+    Write,
+}
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    pub purpose: Purpose,
+    /// Documents come no faster than this, all cursors together.
+    pub bytes_per_second: Option<u64>,
+    /// So long a server may take to answer the first time, or to be found again.
+    pub patience: Duration,
+}
+
+impl Connect {
+    pub fn to(purpose: Purpose) -> Connect {
+        Connect { purpose, bytes_per_second: None, patience: Duration::from_secs(30) }
+    }
+}
+
+/// A deployment that answers. Clones are the same link; all calls block, and may be made from
+/// many threads, but from no asynchronous task.
+#[derive(Clone)]
+pub struct Link {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    facts: Facts,
+    user: Option<String>,
+    purpose: Purpose,
+    throttle: Throttle,
+    // Last: what the others leave to be done is done on it.
+    runtime: Runtime,
+}
+
+impl Link {
+    /// Finds the deployment, chooses the member and asks it what it is.
+    pub fn connect(uri: &str, connect: &Connect) -> Result<Link, Error> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(2).thread_name("mongodb").enable_all();
+        let runtime = builder.build().map_err(|why| Error::Runtime(Arc::new(why)))?;
+        let found = runtime.block_on(find(uri, connect))?;
+        let throttle = Throttle::new(connect.bytes_per_second);
+        let (client, facts, user) = (found.client, found.facts, found.user);
+        let purpose = connect.purpose;
+        Ok(Link { inner: Arc::new(Inner { client, facts, user, purpose, throttle, runtime }) })
+    }
+
+    pub fn facts(&self) -> &Facts {
+        &self.inner.facts
+    }
+
+    /// The reply to `command`, run in `db`. The command's first field is its name. What the
+    /// driver keeps of a reply is a decoded document: fields of one name are one field.
+    pub fn run(&self, db: &str, command: &[u8]) -> Result<Vec<u8>, Error> {
+        let (asked, command) = self.asked(db, command)?;
+        let database = self.inner.client.database(db);
+        let call = database.run_raw_command(command);
+        let call = match self.inner.purpose {
+            Purpose::Read => call,
+            Purpose::Write => call.selection_criteria(primary()),
+        };
+        match self.block_on(call.into_future()) {
+            Ok(reply) => reply.to_vec().map_err(|why| asked.unreadable(why)),
+            Err(error) => match undecoded(&error) {
+                Some(reply) => Ok(reply),
+                None => Err(asked.error(error)),
+            },
+        }
+    }
+
+    /// The batches of `command` (a find, an aggregate, a listing), of at most `documents_max`
+    /// documents each, byte for byte as the server sends them. Errors come with the first batch.
+    pub fn cursor(&self, db: &str, command: &[u8], documents_max: u32) -> Result<Cursor, Error> {
+        let (asked, command) = self.asked(db, command)?;
+        let question = Question { asked, command, documents_max };
+        Ok(Cursor::open(self, question, self.inner.throttle.clone()))
+    }
+
+    /// All documents of `command`'s cursor; for listings, which fit into memory.
+    pub fn list(&self, db: &str, command: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        let mut documents = Vec::new();
+        for batch in self.cursor(db, command, 1000)? {
+            documents.extend(batch?.documents().map(<[u8]>::to_vec));
+        }
+        Ok(documents)
+    }
+
+    /// Waits; other calls go on.
+    pub fn sleep(&self, how_long: Duration) {
+        self.block_on(tokio::time::sleep(how_long));
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.runtime.spawn(task);
+    }
+
+    pub(super) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.inner.runtime.block_on(future)
+    }
+
+    fn asked(&self, db: &str, command: &[u8]) -> Result<(Asked, RawDocumentBuf), Error> {
+        let asked = asked(db, command, &self.inner.facts.uri, self.inner.user.clone());
+        match RawDocumentBuf::from_bytes(command.to_vec()) {
+            Ok(command) => Ok((asked, command)),
+            Err(why) => Err(asked.unreadable(why)),
+        }
+    }
+}
+
+/// What a command is called and what it is about, for errors.
+pub(super) fn asked(db: &str, command: &[u8], uri: &str, user: Option<String>) -> Asked {
+    let first = RawDocument::from_bytes(command).ok().and_then(|command| {
+        let (name, value) = command.iter().next()?.ok()?;
+        let subject = match value {
+            RawBsonRef::String(subject) => Some(subject.to_owned()),
+            _ => None,
+        };
+        let subject = subject.filter(|_| name.as_str() != "listDatabases");
+        Some((name.as_str().to_owned(), subject))
+    });
+    let (command, collection) = first.unwrap_or_else(|| ("a command".to_owned(), None));
+    Asked { command, db: db.to_owned(), collection, user, uri: uri.to_owned() }
+}
+
+/// The reply itself, when all that failed was to decode it: bytes that are not UTF-8 are nothing
+/// to be refused here.
+fn undecoded(error: &Driver) -> Option<Vec<u8>> {
+    let reply = error.server_response()?;
+    let accepted = matches!(reply.get("ok").ok()??, RawBsonRef::Double(1.0));
+    let decoding = matches!(*error.kind, ErrorKind::Bson(_) | ErrorKind::InvalidResponse { .. });
+    (accepted && decoding).then(|| reply.as_bytes().to_vec())
+}

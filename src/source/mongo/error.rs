@@ -1,0 +1,63 @@
+//! Why a deployment could not be captured.
+
+use std::time::Duration;
+
+use crate::mongo;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Server(#[from] mongo::Error),
+    #[error("{uri} is a router of a sharded cluster, and those can't be captured yet")]
+    Sharded { uri: String },
+    #[error("{member} is a standalone server: it has no {asked} to read at one moment")]
+    Standalone { member: String, asked: &'static str },
+    /// What was read so far can't become a snapshot of one moment. Another capture may.
+    #[error("it has to start again: {why}")]
+    StartAgain { why: String },
+    #[error("the catalogue of {member} changed each of the {tries} times it was read")]
+    Restless { member: String, tries: u32 },
+    #[error(
+        "{member} can't read as of {at} any more: the scan took longer than the {} s it keeps",
+        .window.as_secs()
+    )]
+    WindowPassed { member: String, at: String, window: Duration },
+    #[error("{namespace} is a {kind}, which this version can't capture")]
+    UnknownKind { namespace: String, kind: String },
+    #[error("{what} of {namespace} can't be read: {why}")]
+    Malformed { what: &'static str, namespace: String, why: String },
+}
+
+impl Error {
+    /// Whether a new capture may well succeed where this one did not.
+    pub fn is_start_again(&self) -> bool {
+        matches!(self, Error::StartAgain { .. })
+    }
+
+    /// What to type against it, if there is such a thing.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Server(error) => error.hint(),
+            Error::Sharded { .. } => Some(
+                "connect to each shard's replica set while nothing writes, or use the cluster's \
+                 own backup"
+                    .to_owned(),
+            ),
+            Error::Standalone { .. } => Some(
+                "restart it as a replica set of one member: mongod --replSet rs0, then once \
+                 rs.initiate() in mongosh"
+                    .to_owned(),
+            ),
+            Error::Restless { .. } => Some(
+                "something creates or drops collections all the time; leave those out with \
+                 --ns-exclude, or let the user read the oplog (role `backup`)"
+                    .to_owned(),
+            ),
+            Error::WindowPassed { .. } => Some(
+                "let the user read the oplog (role `backup`): then there is no limit in time"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The documents of one collection in natural order, through lost connections and renames.
+
+use std::{sync::Arc, time::Duration};
+
+use bson::{Binary, RawDocument, RawDocumentBuf, Timestamp, rawdoc, spec::BinarySubtype};
+
+use super::{
+    Batch, Collection, Error, Uuid,
+    capture::{Mode, Shared},
+    listing,
+};
+use crate::{
+    limits,
+    mongo::{self, Cursor},
+};
+
+/// NamespaceNotFound, QueryPlanKilled, CollectionUUIDMismatch: dropped or renamed.
+const GONE: &[i32] = &[26, 175, 361];
+/// InvalidOptions, SnapshotTooOld, SnapshotUnavailable.
+const OUT_OF_WINDOW: &[i32] = &[72, 239, 246];
+/// KeyNotFound, CappedPositionLost: the document to go on after was deleted.
+const PLACE_LOST: &[i32] = &[211, 136];
+
+/// A scan in batches. Blocks; the next batch is being fetched meanwhile. It goes on where it was
+/// when the connection is lost, or the collection renamed. After an error it is at its end.
+pub struct Scan {
+    shared: Arc<Shared>,
+    collection: Option<Target>,
+    cursor: Option<Cursor>,
+    /// Where to go on.
+    token: Option<Vec<u8>>,
+    failures: u32,
+}
+
+struct Target {
+    db: String,
+    name: String,
+    uuid: Option<Uuid>,
+    ordinal: bool,
+}
+
+impl Scan {
+    pub(super) fn new(shared: Arc<Shared>, collection: &Collection) -> Scan {
+        let target = collection.has_documents().then(|| Target {
+            db: collection.namespace.db.clone(),
+            name: collection.stored_in(),
+            uuid: collection.uuid,
+            ordinal: collection.keys == super::Keys::Ordinal,
+        });
+        Scan { shared, collection: target, cursor: None, token: None, failures: 0 }
+    }
+
+    fn step(&mut self, target: &mut Target) -> Result<Option<Batch>, Error> {
+        loop {
+            let first = self.cursor.is_none();
+            let cursor = match &mut self.cursor {
+                Some(cursor) => cursor,
+                empty => empty.insert(open(&self.shared, target, self.token.as_deref())?),
+            };
+            match cursor.next() {
+                Some(Ok(batch)) => {
+                    if first && !self.is_still_itself(target)? {
+                        self.cursor = None;
+                        if !self.find_again(target)? {
+                            return Ok(None);
+                        }
+                        continue;
+                    }
+                    self.failures = 0;
+                    self.token = batch.resume_token().or(self.token.take());
+                    return Ok(Some(batch));
+                }
+                Some(Err(error)) => {
+                    self.cursor = None;
+                    if !self.recover(target, error)? {
+                        return Ok(None);
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Older servers answer for any collection of that name: so it is looked at once the cursor
+    /// is open, which holds fast to the collection it began with.
+    fn is_still_itself(&self, target: &Target) -> Result<bool, Error> {
+        let link = &self.shared.link;
+        match &target.uuid {
+            Some(uuid) if !link.facts().checks_collection_uuid() => {
+                Ok(listing::name_of(link, &target.db, uuid)?.as_ref() == Some(&target.name))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether the scan goes on after `error`; false if there is nothing left to be scanned.
+    fn recover(&mut self, target: &mut Target, error: mongo::Error) -> Result<bool, Error> {
+        if error.is_passing() {
+            self.failures += 1;
+            if self.failures > limits::SCAN_FAILURES_MAX {
+                return Err(error.into());
+            }
+            self.shared.link.sleep(Duration::from_millis(100 << self.failures.min(6)));
+            return Ok(true);
+        }
+        let code = error.code().unwrap_or(0);
+        let mode = self.shared.mode();
+        if GONE.contains(&code) {
+            return match mode {
+                Mode::Snapshot { .. } => Err(Error::StartAgain {
+                    why: format!("{}.{} was dropped or renamed meanwhile", target.db, target.name),
+                }),
+                Mode::Plain => self.find_again(target),
+            };
+        }
+        if PLACE_LOST.contains(&code) && !matches!(mode, Mode::Snapshot { .. }) {
+            if target.ordinal {
+                let why = format!("{}.{} lost what was being read", target.db, target.name);
+                return Err(Error::StartAgain { why });
+            }
+            self.token = None;
+            return Ok(true);
+        }
+        match mode {
+            Mode::Snapshot { at } if OUT_OF_WINDOW.contains(&code) => {
+                let facts = self.shared.link.facts();
+                Err(Error::WindowPassed {
+                    member: facts.member.clone(),
+                    at: at.to_string(),
+                    window: facts.history_window.unwrap_or_default(),
+                })
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Whether the collection still exists, under whatever name.
+    fn find_again(&mut self, target: &mut Target) -> Result<bool, Error> {
+        let Some(uuid) = target.uuid else { return Ok(false) };
+        match listing::name_of(&self.shared.link, &target.db, &uuid)? {
+            Some(name) => {
+                target.name = name;
+                Ok(true)
+            }
+            None => {
+                self.shared.vanished(uuid);
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Batch, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut target = self.collection.take()?;
+        let batch = self.step(&mut target).transpose()?;
+        if batch.is_ok() {
+            self.collection = Some(target);
+        }
+        Some(batch)
+    }
+}
+
+fn open(shared: &Shared, target: &Target, token: Option<&[u8]>) -> Result<Cursor, Error> {
+    let mut command = rawdoc! {
+        "find": target.name.as_str(),
+        "hint": { "$natural": 1 },
+        "batchSize": limits::SCAN_BATCH_DOCUMENTS as i32,
+        "$_requestResumeToken": true,
+    };
+    if let Some(token) = token.and_then(|token| RawDocument::from_bytes(token).ok()) {
+        command.append(bson::cstr!("$_resumeAfter"), token);
+    }
+    if shared.link.facts().checks_collection_uuid()
+        && let Some(uuid) = &target.uuid
+    {
+        let uuid = Binary { subtype: BinarySubtype::Uuid, bytes: uuid.to_vec() };
+        command.append(bson::cstr!("collectionUUID"), uuid);
+    }
+    if let Some(concern) = read_concern(shared.mode()) {
+        command.append(bson::cstr!("readConcern"), concern);
+    }
+    let command = command.into_bytes();
+    Ok(shared.link.cursor(&target.db, &command, limits::SCAN_BATCH_DOCUMENTS)?)
+}
+
+fn read_concern(mode: Mode) -> Option<RawDocumentBuf> {
+    match mode {
+        Mode::Plain => None,
+        Mode::Snapshot { at } => {
+            let at = Timestamp::from(at);
+            Some(rawdoc! { "level": "snapshot", "atClusterTime": at })
+        }
+    }
+}
