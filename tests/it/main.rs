@@ -8,6 +8,7 @@ mod format_vectors;
 mod histories;
 mod local_store;
 mod model;
+mod mongo_source;
 mod mongod;
 mod mount;
 mod queries;

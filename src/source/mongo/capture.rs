@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use bson::rawdoc;
 
 use super::{Changes, Collection, Error, Point, Scan, Settled, Uuid, listing};
 use crate::{
+    ambient::Ambient,
     format::snapshot::{ClusterTime, Consistency},
     limits,
     mongo::{Link, operation_time},
@@ -42,15 +44,23 @@ pub struct Options {
     /// `admin.system.users` and `admin.system.roles` too.
     pub users_and_roles: bool,
     pub consistency: Wanted,
+    /// What the oplog has of each document is sorted in so much memory, and beyond that in here.
+    pub memory_bytes: usize,
+    pub spill_dir: PathBuf,
+    pub ambient: Ambient,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// All of a deployment, at one moment if there is such a thing.
+    pub fn all(ambient: Ambient, memory_bytes: usize, spill_dir: PathBuf) -> Options {
         Options {
             db: None,
             wanted: Arc::new(|_, _| true),
             users_and_roles: false,
             consistency: Wanted::Auto,
+            memory_bytes,
+            spill_dir,
+            ambient,
         }
     }
 }
@@ -140,9 +150,11 @@ impl Capture {
         Scan::new(Arc::clone(&self.shared), collection)
     }
 
-    /// After all scans: fixes the moment and says what has to be changed to get there.
-    pub fn settle(self) -> Result<Settled, Error> {
-        let Capture { shared, mut catalogue } = self;
+    /// After all scans: fixes the moment and says what has to be changed to get there. After
+    /// [`Error::ScanAgain`] it may be called again, once that was done.
+    pub fn settle(&mut self, progress: &Progress) -> Result<Settled, Error> {
+        progress.at(|| format!("the end of the capture of {}", self.shared.link.facts().member));
+        let (shared, mut catalogue) = (&self.shared, self.catalogue.clone());
         let (consistency, cluster_time) = match shared.mode() {
             Mode::Plain => (Consistency::None, None),
             Mode::Snapshot { at } => (Consistency::Snapshot, Some(at)),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Collection;
 use crate::mongo;
 
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,10 @@ pub enum Error {
     /// What was read so far can't become a snapshot of one moment. Another capture may.
     #[error("it has to start again: {why}")]
     StartAgain { why: String },
+    /// Something happened to these collections that can't be told from the oplog. Once each was
+    /// scanned again, and what was read of it before forgotten, the capture can be settled.
+    #[error("{} must be scanned again", .collections[0].namespace)]
+    ScanAgain { collections: Vec<Collection> },
     #[error("the catalogue of {member} changed each of the {tries} times it was read")]
     Restless { member: String, tries: u32 },
     #[error(
