@@ -9,7 +9,7 @@ use std::{
 
 use bson::rawdoc;
 
-use super::{Changes, Collection, Error, Point, Scan, Settled, Uuid, listing};
+use super::{Changes, Collection, Error, Namespace, Point, Scan, Settled, Uuid, listing};
 use crate::{
     ambient::Ambient,
     format::snapshot::{ClusterTime, Consistency},
@@ -32,8 +32,8 @@ pub enum Wanted {
     Plain,
 }
 
-/// Whether a collection is wanted, by database and name.
-pub type Wish = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// Whether a collection is wanted.
+pub type Wish = Arc<dyn Fn(&Namespace) -> bool + Send + Sync>;
 
 /// What to capture.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Options {
     pub fn all(ambient: Ambient, memory_bytes: usize, spill_dir: PathBuf) -> Options {
         Options {
             db: None,
-            wanted: Arc::new(|_, _| true),
+            wanted: Arc::new(|_| true),
             users_and_roles: false,
             consistency: Wanted::Auto,
             memory_bytes,

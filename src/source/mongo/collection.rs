@@ -1,20 +1,9 @@
 //! One collection as the catalogue has it: all that a faithful restore needs besides documents.
 
+use crate::document::namespace::Namespace;
+
 /// The server's identity of a collection, which outlives its name.
 pub type Uuid = [u8; 16];
-
-/// Where a collection stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Namespace {
-    pub db: String,
-    pub collection: String,
-}
-
-impl std::fmt::Display for Namespace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.db, self.collection)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

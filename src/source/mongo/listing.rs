@@ -124,7 +124,7 @@ impl Listed {
         }
         let internal = collection.starts_with("system.");
         let kept = !internal || (collection == "system.js" && db != "admin");
-        kept && (options.wanted)(db, collection)
+        kept && (options.wanted)(&self.namespace)
     }
 
     /// With its indexes; none if it is gone.

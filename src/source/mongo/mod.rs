@@ -7,10 +7,10 @@ mod listing;
 mod scan;
 mod settled;
 
-pub use capture::{Capture, Options, Wanted};
-pub use collection::{Collection, Keys, Kind, Namespace, Uuid};
+pub use capture::{Capture, Options, Wanted, Wish};
+pub use collection::{Collection, Keys, Kind, Uuid};
 pub use error::Error;
 pub use scan::Scan;
 pub use settled::{Changes, Op, Point, Settled};
 
-pub use crate::mongo::Batch;
+pub use crate::{document::namespace::Namespace, mongo::Batch};

@@ -116,7 +116,7 @@ fn documents_no_driver_would_write_come_out_byte_for_byte() {
         &icecore::mongo::Connect::to(icecore::mongo::Purpose::Write),
     );
     writer.unwrap().run("shop", command.as_bytes()).unwrap();
-    let mut capture = begin(&link(&set), Wanted::Auto).unwrap();
+    let capture = begin(&link(&set), Wanted::Auto).unwrap();
     let odd = capture.collections().next().unwrap();
     let batch = capture.scan(odd).next().unwrap().unwrap();
     assert_eq!(batch.documents().collect::<Vec<_>>(), [bytes.as_slice()]);
@@ -127,7 +127,7 @@ fn a_drop_or_rename_never_makes_a_collection_empty() {
     let set = Deployment::replica_set();
     fill(&set, "orders", 20);
     fill(&set, "stock", 20);
-    let mut capture = begin(&link(&set), Wanted::Snapshot).unwrap();
+    let capture = begin(&link(&set), Wanted::Snapshot).unwrap();
     let [orders, stock] = capture.collections().cloned().collect::<Vec<_>>().try_into().unwrap();
     set.command("shop", doc! { "drop": "orders" });
     set.command("admin", doc! { "renameCollection": "shop.stock", "to": "shop.shelf" });
