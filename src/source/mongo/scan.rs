@@ -16,8 +16,10 @@ use crate::{
 
 /// NamespaceNotFound, QueryPlanKilled, CollectionUUIDMismatch: dropped or renamed.
 const GONE: &[i32] = &[26, 175, 361];
-/// InvalidOptions, SnapshotTooOld, SnapshotUnavailable.
-const OUT_OF_WINDOW: &[i32] = &[72, 239, 246];
+/// InvalidOptions, SnapshotUnavailable: not as of that moment, for the catalogue has changed.
+const NOT_AT_THAT_TIME: &[i32] = &[72, 246];
+/// SnapshotTooOld.
+const OUT_OF_WINDOW: i32 = 239;
 /// KeyNotFound, CappedPositionLost: the document to go on after was deleted.
 const PLACE_LOST: &[i32] = &[211, 136];
 
@@ -122,7 +124,10 @@ impl Scan {
             return Ok(true);
         }
         match mode {
-            Mode::Snapshot { at } if OUT_OF_WINDOW.contains(&code) => {
+            Mode::Snapshot { at } if NOT_AT_THAT_TIME.contains(&code) => Err(Error::StartAgain {
+                why: format!("{}.{} can't be read as of {at}", target.db, target.name),
+            }),
+            Mode::Snapshot { at } if code == OUT_OF_WINDOW => {
                 let facts = self.shared.link.facts();
                 Err(Error::WindowPassed {
                     member: facts.member.clone(),
