@@ -3,8 +3,8 @@
 //! ```text
 //! node   version u8 = 1 · level u8 · rows number · row ...
 //! leaf   key length number · key · head length number · head · content
-//!        content: 0 · or 1, pieces number, piece ... · or 2 (a tree of pieces) or 3 (another map),
-//!        id, level u8, entries, bytes
+//!        content: 0 · or 1, pieces number, piece ... · or 2 (a tree of pieces) or 3 (a map), and
+//!        its root's id, level u8, entries number, bytes number
 //!        piece: length number * 2 + 1, id 32 bytes · or (a hole) length * 2
 //! inner  separator length number · separator · id 32 bytes · entries number · bytes number
 //! ```

@@ -71,7 +71,7 @@ impl<'a, W: WriteBlobs> Rebuilder<'a, W> {
     }
 
     /// Writes what remains. The root's nodes are all written when this returns.
-    pub fn finish(mut self) -> Result<(Root, Compared), Error<W::Error>> {
+    pub fn finish(self) -> Result<(Root, Compared), Error<W::Error>> {
         let mut closed = Vec::new();
         let root = self.builder.finish_keeping(&mut closed)?;
         let mut compare = Compare { old: self.old, compared: self.compared };
