@@ -47,8 +47,10 @@ pub const PACK_BLOBS_MAX: usize = 1 << 19;
 pub const PACK_TAIL_GUESS_BYTES: usize = 16 * KIB;
 /// A prune's own index segments are closed at this size.
 pub const INDEX_SEGMENT_AIM_BYTES: usize = 8 * MIB;
-/// A check that reads all data holds so many packs at once.
+/// A check that reads all data reads so many packs at once.
 pub const CHECK_PACKS_AT_ONCE: usize = 4;
+/// Of each it holds so many bytes, or one blob.
+pub const CHECK_STEP_BYTES: u64 = 4 * MIB as u64;
 /// A prune copies out of so many packs at once.
 pub const RESCUE_PACKS_AT_ONCE: usize = 4;
 /// It reads the tables of so many condemned packs at once, and moves so many blobs before it looks

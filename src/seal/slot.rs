@@ -34,8 +34,9 @@ pub struct SlotParams {
 }
 
 impl Default for SlotParams {
+    /// RFC 9106's second recommended option (`docs/decisions/0008-argon2id-takes-64-mib.md`).
     fn default() -> Self {
-        SlotParams { memory_kib: 128 << 10, passes: 3, lanes: 4 }
+        SlotParams { memory_kib: 64 << 10, passes: 3, lanes: 4 }
     }
 }
 
@@ -304,7 +305,7 @@ mod tests {
     fn new_slots_are_not_cheap() {
         assert!(SlotParams::new(ARGON_MEMORY_MIN_KIB - 1, 3, 4).is_err());
         let default = SlotParams::default();
-        assert_eq!(SlotParams::new(128 << 10, 3, 4).unwrap(), default);
+        assert_eq!(SlotParams::new(64 << 10, 3, 4).unwrap(), default);
         assert!(default.memory_kib() >= ARGON_MEMORY_MIN_KIB);
     }
 

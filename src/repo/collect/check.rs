@@ -1,27 +1,26 @@
 //! Whether the packs hold what the index and the snapshots say, down to each blob.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use bytes::Bytes;
-use rayon::prelude::*;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use super::{
     Error, Reach, Strange,
-    ground::Ground,
+    ground::{Ground, Slots},
     marks::{Marks, Present},
-    survey::{self, Packs},
+    scan::read_packs,
+    survey,
 };
 use crate::{
     format::{
         self,
         gc::Damaged,
-        pack::{self, Codec, Row, Tail},
+        snapshot::{NamedRoot, Snapshot},
     },
-    id::{BlobId, PackId, Sid},
-    limits::{CHECK_PACKS_AT_ONCE, DELTA_HOPS_MAX},
+    id::{BlobId, BlobKind, PackId, Sid},
     progress::{Progress, Trouble},
-    repo::layout,
-    seal,
+    repo::{KnownDamage, layout},
 };
 
 /// Which packs to read whole.
@@ -99,7 +98,7 @@ impl Checked {
     }
 }
 
-/// Checks packs against the index, then their bytes as far as `read_data` says, then that every
+/// Checks packs against the index, then their bytes as far as `read_data` says, and that every
 /// snapshot can have every blob it needs.
 pub fn check(
     ground: &Ground,
@@ -112,39 +111,136 @@ pub fn check(
     ground.load_index(&mut checked.strange)?;
     let sizes = ground.packs()?;
     checked.packs = sizes.len() as u64;
-    let mut bad_packs = compare_with_index(ground, &sizes, &mut checked)?;
+    let bad_packs = compare_with_index(ground, &sizes, &mut checked)?;
+    let slots = ground.slots(&mut checked.strange)?;
+    let damage = ground.known_damage(&mut checked.strange)?;
     let chosen = choose(ground, &sizes, read_data);
-    let total = chosen.iter().map(|id| sizes[id]).sum();
-    progress.phase("reading packs");
-    progress.expect(chosen.len() as u64, total);
-    for some in chosen.chunks(CHECK_PACKS_AT_ONCE) {
-        if progress.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let read: Vec<_> = some
-            .par_iter()
-            .map(|id| Ok((*id, read_pack(ground, id)?)))
-            .collect::<Result<_, Error>>()?;
-        for (id, read) in read {
-            let Some(read) = read else { continue };
-            checked.packs_read += 1;
-            checked.bytes_read += read.bytes;
-            checked.blobs_read += read.blobs;
-            progress.done(1, read.bytes);
-            if let Some(fault) = read.fault {
-                let item = layout::pack(&id).to_string();
-                let error = "damaged".to_owned();
-                progress.trouble(Trouble { item, during: "check", error });
-                if !matches!(fault, Fault::Blobs(_)) {
-                    bad_packs.insert(id);
-                }
-                checked.damaged.push(DamagedPack { pack: id, fault });
-            }
+    let mut needs = Needs { ground, slots, damage, sizes };
+    needs.sizes.retain(|id, _| !bad_packs.contains(id));
+    checked.snapshots = needs.roots().len() as u64;
+    if chosen.is_empty() {
+        progress.phase("checking snapshots");
+        needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
+        return Ok(checked);
+    }
+    let before = checked.damaged.len();
+    // Trees are walked meanwhile, as if all packs were good: nearly always they are.
+    let met = beside(&needs, reach, progress, |stop| {
+        let read = read_all(ground, &chosen, progress, &mut checked);
+        stop.store(read.is_err(), Relaxed);
+        read
+    })?;
+    if checked.damaged.len() == before {
+        (checked.lost, checked.unwalked) = met;
+        return Ok(checked);
+    }
+    for DamagedPack { pack, fault } in &checked.damaged[before..] {
+        match fault {
+            Fault::Blobs(blobs) => needs.damage.add_found(*pack, blobs),
+            _ => drop(needs.sizes.remove(pack)),
         }
     }
     progress.phase("checking snapshots");
-    check_snapshots(ground, reach, &bad_packs, sizes, &mut checked)?;
+    needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
     Ok(checked)
+}
+
+/// What snapshots need and could not have, and those whose trees could not be walked.
+type Met = (Vec<(Sid, BlobId)>, Vec<(Sid, Box<dyn std::error::Error + Send + Sync>)>);
+
+/// Looks at what the snapshots need while `work` goes on; given up as soon as `work` sets its flag.
+fn beside(
+    needs: &Needs,
+    reach: &dyn Reach,
+    progress: &Progress,
+    work: impl FnOnce(&AtomicBool) -> Result<(), Error>,
+) -> Result<Met, Error> {
+    let stop = AtomicBool::new(false);
+    let mut met = Checked::default();
+    std::thread::scope(|scope| {
+        let until = Until { reach, progress, stop: &stop };
+        let met = &mut met;
+        let walk = scope.spawn(move || needs.check(&until, met));
+        let worked = work(&stop);
+        let walked = walk.join().expect("the walk does not panic");
+        worked.and(walked)
+    })?;
+    Ok((met.lost, met.unwalked))
+}
+
+/// A walk that can be given up: what it has met then is to be dropped.
+struct Until<'a> {
+    reach: &'a dyn Reach,
+    progress: &'a Progress,
+    stop: &'a AtomicBool,
+}
+
+impl Reach for Until<'_> {
+    fn reachable(
+        &self,
+        root: &NamedRoot,
+        visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let goes_on = || !self.stop.load(Relaxed) && !self.progress.is_cancelled();
+        self.reach.reachable(root, &mut |kind, id| goes_on() && visit(kind, id))
+    }
+}
+
+/// What snapshots rest on.
+struct Needs<'a> {
+    ground: &'a Ground<'a>,
+    slots: Slots,
+    damage: KnownDamage,
+    /// The packs that may be good.
+    sizes: BTreeMap<PackId, u64>,
+}
+
+impl Needs<'_> {
+    fn roots(&self) -> Vec<(Sid, &Snapshot)> {
+        let live = self.slots.commits.iter().filter(|(_, commit)| commit.forgotten.is_none());
+        live.map(|(sid, committed)| (*sid, &committed.snapshot)).collect()
+    }
+
+    fn check(&self, reach: &Until, checked: &mut Checked) -> Result<(), Error> {
+        let present = self.sizes.keys().filter_map(|id| self.ground.catalog.number(id)).collect();
+        let counting = Present { packs: &present, damage: &self.damage };
+        let marks = Marks::of(self.ground, reach, &self.roots(), &counting, &present)?;
+        if reach.progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        (checked.lost, checked.unwalked) = (marks.missing, marks.unwalked);
+        Ok(())
+    }
+}
+
+fn read_all(
+    ground: &Ground,
+    chosen: &[(PackId, u64)],
+    progress: &Progress,
+    checked: &mut Checked,
+) -> Result<(), Error> {
+    let total = chosen.iter().map(|(_, size_bytes)| size_bytes).sum();
+    progress.phase("reading packs");
+    progress.expect(chosen.len() as u64, total);
+    let before = checked.damaged.len();
+    read_packs(ground, chosen, |read| {
+        checked.packs_read += 1;
+        checked.bytes_read += read.bytes;
+        checked.blobs_read += read.blobs;
+        progress.done(1, read.bytes);
+        if let Some(fault) = read.fault {
+            let item = layout::pack(&read.id).to_string();
+            let error = "damaged".to_owned();
+            progress.trouble(Trouble { item, during: "check", error });
+            checked.damaged.push(DamagedPack { pack: read.id, fault });
+        }
+        !progress.is_cancelled()
+    })?;
+    if progress.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    checked.damaged[before..].sort_by_key(|damaged| damaged.pack);
+    Ok(())
 }
 
 /// Gives the packs of which nothing can be used.
@@ -178,7 +274,17 @@ fn compare_with_index(
     Ok(bad)
 }
 
-fn choose(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -> Vec<PackId> {
+/// With their sizes.
+fn choose(
+    ground: &Ground,
+    sizes: &BTreeMap<PackId, u64>,
+    read_data: ReadData,
+) -> Vec<(PackId, u64)> {
+    let chosen = choose_ids(ground, sizes, read_data);
+    chosen.into_iter().map(|id| (id, sizes[&id])).collect()
+}
+
+fn choose_ids(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -> Vec<PackId> {
     let random = |id: &PackId| *blake3::keyed_hash(&ground.ambient.random(), id.bytes()).as_bytes();
     let mut shuffled: Vec<PackId> = sizes.keys().copied().collect();
     match read_data {
@@ -210,94 +316,6 @@ fn choose(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -
             shuffled
         }
     }
-}
-
-/// One pack, read whole.
-struct ReadPack {
-    bytes: u64,
-    blobs: u64,
-    fault: Option<Fault>,
-}
-
-/// `None`: the pack is gone, as packs of condemned sets go.
-fn read_pack(ground: &Ground, id: &PackId) -> Result<Option<ReadPack>, Error> {
-    let Some(bytes) = ground.whole_pack(id)? else { return Ok(None) };
-    let size_bytes = bytes.len() as u64;
-    let whole = pack::pack_id(&bytes) == *id;
-    let table = pack::read_header(&bytes)
-        .and_then(|salt| pack::read_table(ground.keys, *id, salt, size_bytes, &bytes));
-    let mut read = ReadPack { bytes: size_bytes, blobs: 0, fault: None };
-    let table = match table {
-        Ok(Tail::Table(table)) => table,
-        Ok(Tail::Longer { .. }) => {
-            read.fault = Some(Fault::Table(format::Error::Truncated { what: "a pack" }));
-            return Ok(Some(read));
-        }
-        Err(error) => {
-            read.fault = Some(Fault::Table(error));
-            return Ok(Some(read));
-        }
-    };
-    let (mut bad, mut plain) = (BTreeSet::new(), Vec::new());
-    for row in &table.rows {
-        read.blobs += 1;
-        if !opens(ground, &table.salt, row, &bytes, &mut plain)? {
-            bad.insert(row.id);
-        }
-    }
-    read.fault = match (bad.is_empty(), whole) {
-        (false, _) => Some(Fault::Blobs(bad)),
-        // The damage is in no blob: between them, or in what is only read by people.
-        (true, false) => Some(Fault::Hash),
-        (true, true) => None,
-    };
-    Ok(Some(read))
-}
-
-/// Whether the blob opens to the bytes that its id says. A delta whose base can't be had counts by
-/// its own seal: the base is named where it lies.
-fn opens(
-    ground: &Ground,
-    salt: &seal::PackSalt,
-    row: &Row,
-    pack: &Bytes,
-    plain: &mut Vec<u8>,
-) -> Result<bool, Error> {
-    let start = row.offset as usize;
-    let Some(sealed) = pack.get(start..start + row.stored_len as usize) else { return Ok(false) };
-    let base = match row.codec {
-        Codec::Delta { base, .. } => match ground.plain(&base, DELTA_HOPS_MAX - 1)? {
-            Some(base) => Some(base),
-            None => return Ok(seal::verify_blob(ground.keys, salt, row, sealed).is_ok()),
-        },
-        _ => None,
-    };
-    Ok(seal::open_blob_into(ground.keys, salt, row, sealed, base.as_deref(), plain).is_ok())
-}
-
-fn check_snapshots(
-    ground: &Ground,
-    reach: &dyn Reach,
-    bad_packs: &BTreeSet<PackId>,
-    mut sizes: BTreeMap<PackId, u64>,
-    checked: &mut Checked,
-) -> Result<(), Error> {
-    let slots = ground.slots(&mut checked.strange)?;
-    let mut damage = ground.known_damage(&mut checked.strange)?;
-    for damaged in &checked.damaged {
-        if let Fault::Blobs(blobs) = &damaged.fault {
-            damage.add_found(damaged.pack, blobs);
-        }
-    }
-    sizes.retain(|id, _| !bad_packs.contains(id));
-    let packs = Packs::new(ground, sizes, &BTreeMap::new());
-    let present = Present { packs: &packs.present, damage: &damage };
-    let live = slots.commits.iter().filter(|(_, committed)| committed.forgotten.is_none());
-    let roots: Vec<_> = live.map(|(sid, committed)| (*sid, &committed.snapshot)).collect();
-    checked.snapshots = roots.len() as u64;
-    let marks = Marks::of(ground, reach, &roots, &present, &packs.present)?;
-    (checked.lost, checked.unwalked) = (marks.missing, marks.unwalked);
-    Ok(())
 }
 
 /// Writes down what was found bad, so that no writer counts on it and the next backup of the same

@@ -17,7 +17,7 @@ use crate::{
         slot::Slot,
         snapshot::Snapshot,
     },
-    id::{BlobId, PackId, SegmentId, Sid},
+    id::{BlobId, BlobKind, PackId, SegmentId, Sid},
     limits::{
         CONTROL_MAX_BYTES, INDEX_SEGMENT_AIM_BYTES, MIB, PACK_MAX_BYTES, PACK_TAIL_GUESS_BYTES,
     },
@@ -25,6 +25,7 @@ use crate::{
         KnownDamage, Repository,
         catalog::{Catalog, SegmentError},
         layout,
+        nodes::NodeCache,
     },
     seal::{self, Codec, Keys},
     store::{self, Listed, Name, Put, Store},
@@ -68,6 +69,7 @@ pub struct Ground<'a> {
     pub keys: &'a Keys,
     pub ambient: &'a Ambient,
     pub catalog: &'a Catalog,
+    pub(super) nodes: &'a NodeCache,
     /// How long an object may be missing from listings.
     pub visibility_delay: Duration,
     /// Whether a session without progress can be given up safely: an object is made only if it
@@ -82,6 +84,7 @@ impl<'a> Ground<'a> {
             keys: repo.keys(),
             ambient: repo.ambient(),
             catalog: repo.catalog(),
+            nodes: &repo.inner.nodes,
             visibility_delay: repo.visibility_delay(),
             may_fence: repo.config().abilities.create_if_absent,
         }
@@ -299,8 +302,11 @@ impl<'a> Ground<'a> {
     }
 
     /// The plain bytes of a blob, from whichever copy gives them, through so many deltas at most.
-    /// `None`: no copy does.
+    /// `None`: no copy does. Nodes come out of the cache, and go into it.
     pub(super) fn plain(&self, id: &BlobId, hops: u8) -> Result<Option<Bytes>, Error> {
+        if let Some(plain) = self.nodes.get(id) {
+            return Ok(Some(plain));
+        }
         for copy in self.catalog.copies(id) {
             let base = match (copy.row.codec, hops.checked_sub(1)) {
                 (Codec::Delta { base, .. }, Some(hops)) => match self.plain(&base, hops)? {
@@ -320,6 +326,9 @@ impl<'a> Ground<'a> {
             let salt = &copy.pack.salt;
             let plain = seal::open_blob(self.keys, salt, &copy.row, &sealed, base.as_deref());
             if let Ok(plain) = plain {
+                if copy.row.kind == BlobKind::Node {
+                    self.nodes.put(*id, plain.clone());
+                }
                 return Ok(Some(plain));
             }
         }

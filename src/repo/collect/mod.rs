@@ -14,6 +14,7 @@ mod marks;
 mod repair;
 mod rescue;
 mod run;
+mod scan;
 mod survey;
 
 use std::time::Duration;
