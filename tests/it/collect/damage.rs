@@ -1,7 +1,10 @@
 //! Damage is found, told, and healed by the next backup of the same content.
 
 use icecore::{
-    repo::collect::{Fault, ReadData},
+    repo::{
+        collect::{Fault, ReadData},
+        layout,
+    },
     store::{Name, get_all},
 };
 
@@ -87,21 +90,33 @@ fn what_is_needed_and_can_t_be_moved_stays() {
     let old = world.backup(0..30);
     world.backup((0..30).step_by(3));
     world.forget(old);
-    // Which pack holds a chunk that is needed: flip a bit in each of its blobs in turn is not
-    // needed, all of them will do.
-    let victim = world.names("packs")[0].clone();
-    tamper(&world, &victim, |bytes| {
-        let end = bytes.len() - 2000;
-        (100..end).step_by(1000).for_each(|at| bytes[at] ^= 1);
-    });
+    // Of one pack every chunk that is still needed goes bad.
     let repo = world.repo();
-    let plan = world.plan(&repo, &greedy());
-    let Ok(plan) = plan else { return };
-    let outcome = world.carry_out(&repo, plan).unwrap();
-    for bad in &outcome.bad {
-        assert!(!bad.blobs.is_empty());
-        assert!(world.names("packs").iter().any(|name| name.ends_with(&bad.pack.to_string())));
-    }
-    assert_eq!(outcome.bad.len(), 1);
+    repo.refresh().unwrap();
+    let chunk = |seed| repo.keys().blob_id(BlobKind::Chunk, &noise(seed));
+    let copy = |seed| repo.catalog().locate(&chunk(seed)).unwrap();
+    let victim = copy(0).pack.id;
+    let needed = (0..30).step_by(3).map(copy).filter(|copy| copy.pack.id == victim);
+    let rows: Vec<_> = needed.map(|copy| copy.row).collect();
+    let holds_garbage = (0..30).any(|seed| seed % 3 != 0 && copy(seed).pack.id == victim);
+    assert!(!rows.is_empty() && holds_garbage, "a prune wants to empty it");
+    tamper(&world, layout::pack(&victim).as_str(), |bytes| {
+        rows.iter().for_each(|row| bytes[row.offset as usize + 100] ^= 1);
+    });
+    let outcome = world.prune(&greedy());
+    let [bad] = &outcome.bad[..] else { panic!("{outcome:?}") };
+    let mut blobs: Vec<BlobId> = rows.iter().map(|row| row.id).collect();
+    blobs.sort_unstable();
+    let mut told = bad.blobs.clone();
+    told.sort_unstable();
+    assert_eq!((bad.pack, told), (victim, blobs));
     assert_eq!(outcome.sets_left, 1);
+    assert!(world.names("packs").contains(&layout::pack(&victim).to_string()));
+    // What is not damaged has moved, and reads.
+    let reader = world.repo().reader().unwrap();
+    for seed in (0..30).step_by(3) {
+        let is_bad = bad.blobs.contains(&chunk(seed));
+        assert_eq!(reader.read(BlobKind::Chunk, &chunk(seed)).is_err(), is_bad, "{seed}");
+    }
+    assert!(outcome.blobs_moved > 0);
 }

@@ -6,6 +6,7 @@ mod crashes;
 mod damage;
 mod deltas;
 mod freeing;
+mod over_s3;
 mod together;
 
 use std::{
@@ -82,6 +83,31 @@ fn greedy() -> Options {
     }
 }
 
+fn init(store: Arc<dyn Store>, create_if_absent: bool, ambient: &Ambient) {
+    let init = InitOptions {
+        params: SlotParams::worthless(),
+        label: "first".into(),
+        abilities: Abilities { create_if_absent, visibility_delay_seconds: 0 },
+    };
+    let open = OpenOptions::default();
+    Repository::init(store, &password(), &init, open, ambient.clone()).unwrap();
+}
+
+/// Every snapshot that is not forgotten can be read whole; how many there are.
+fn read_all(repo: &Repository) -> usize {
+    let reader = repo.reader().unwrap();
+    let kept = repo.survey().unwrap().kept;
+    let live: Vec<_> = kept.iter().filter(|kept| kept.forgotten.is_none()).collect();
+    for kept in &live {
+        let list = reader.read(BlobKind::Node, &kept.snapshot.roots[0].id).unwrap();
+        for id in list.chunks_exact(32) {
+            let id = BlobId::new(id.try_into().unwrap());
+            reader.read(BlobKind::Chunk, &id).unwrap();
+        }
+    }
+    live.len()
+}
+
 impl World {
     fn new(seed: u64) -> World {
         World::with_abilities(seed, true)
@@ -90,14 +116,7 @@ impl World {
     fn with_abilities(seed: u64, create_if_absent: bool) -> World {
         let memory = Arc::new(MemoryStore::new());
         let (ambient, clock) = Ambient::fixed(seed);
-        let init = InitOptions {
-            params: SlotParams::worthless(),
-            label: "first".into(),
-            abilities: Abilities { create_if_absent, visibility_delay_seconds: 0 },
-        };
-        let store: Arc<dyn Store> = memory.clone();
-        let open = OpenOptions::default();
-        Repository::init(store, &password(), &init, open, ambient.clone()).unwrap();
+        init(memory.clone(), create_if_absent, &ambient);
         World { memory, clock, ambient, times: AtomicU64::new(0) }
     }
 
@@ -191,18 +210,7 @@ impl World {
 
     /// Every snapshot that is not forgotten can be read whole by a newcomer.
     fn all_is_well(&self) -> usize {
-        let repo = self.repo();
-        let reader = repo.reader().unwrap();
-        let kept = repo.survey().unwrap().kept;
-        let live: Vec<_> = kept.iter().filter(|kept| kept.forgotten.is_none()).collect();
-        for kept in &live {
-            let list = reader.read(BlobKind::Node, &kept.snapshot.roots[0].id).unwrap();
-            for id in list.chunks_exact(32) {
-                let id = BlobId::new(id.try_into().unwrap());
-                reader.read(BlobKind::Chunk, &id).unwrap();
-            }
-        }
-        live.len()
+        read_all(&self.repo())
     }
 
     fn names(&self, below: &str) -> Vec<String> {
