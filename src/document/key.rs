@@ -3,7 +3,10 @@
 //! `docs/format.md` has the encoding to the byte. It is a format: repositories hold such keys.
 
 use crate::{
-    document::{Element, Malformed, elements, kind, number, raw::code_and_scope},
+    document::{
+        Element, Malformed, elements, kind, number,
+        raw::{code_and_scope, pointer},
+    },
     limits::{DOCUMENT_DEPTH_MAX, DOCUMENT_KEY_HEAD_BYTES},
 };
 
@@ -112,9 +115,11 @@ impl Encoder<'_> {
             }
             kind::REGEX => self.out.extend_from_slice(value),
             kind::DB_POINTER => {
-                let length: [u8; 4] = *value.first_chunk().ok_or(cut)?;
-                self.out.extend(length.iter().rev());
-                self.out.extend_from_slice(&value[4..]);
+                let (namespace, id) = pointer(value).ok_or(cut)?;
+                let length = u32::try_from(namespace.len()).map_err(|_| cut)?;
+                self.out.extend_from_slice(&length.to_be_bytes());
+                self.out.extend_from_slice(namespace);
+                self.out.extend_from_slice(id);
             }
             kind::CODE_WITH_SCOPE => {
                 let (code, scope) = code_and_scope(value).ok_or(cut)?;

@@ -20,6 +20,8 @@ mod writer;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     diff::{DiffError, apply_diff},

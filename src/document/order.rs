@@ -3,7 +3,12 @@
 use std::cmp::Ordering;
 
 use crate::{
-    document::{Element, Elements, elements, key::class, kind, number, raw::code_and_scope},
+    document::{
+        Element, Elements, elements,
+        key::class,
+        kind, number,
+        raw::{code_and_scope, pointer},
+    },
     limits::DOCUMENT_DEPTH_MAX,
 };
 
@@ -36,7 +41,11 @@ fn bodies(a: &Element, b: &Element, depth: usize) -> Ordering {
         kind::BOOL => a.as_bool().cmp(&b.as_bool()),
         kind::DATE => a.as_date().cmp(&b.as_date()),
         kind::TIMESTAMP => a.as_timestamp().cmp(&b.as_timestamp()),
-        kind::DB_POINTER => a.value.len().cmp(&b.value.len()).then_with(|| a.value.cmp(b.value)),
+        kind::DB_POINTER => {
+            let (a, b) = (pointer(a.value), pointer(b.value));
+            let length = |pointer: Option<(&[u8], &[u8])>| pointer.map(|(name, _)| name.len());
+            length(a).cmp(&length(b)).then_with(|| a.cmp(&b))
+        }
         kind::CODE_WITH_SCOPE => match (code_and_scope(a.value), code_and_scope(b.value)) {
             (Some((code_a, scope_a)), Some((code_b, scope_b))) => {
                 code_a.cmp(code_b).then_with(|| documents(scope_a, scope_b, depth + 1))

@@ -211,6 +211,12 @@ fn value_len(kind: u8, bytes: &[u8], at: usize) -> Result<usize, Malformed> {
     })
 }
 
+/// The namespace of a DBPointer and its id. The server sees a namespace up to its first NUL.
+pub(super) fn pointer(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (text, id) = value.get(4..)?.split_at_checked(value.len().checked_sub(4 + 12)?)?;
+    Some((&text[..until_nul(text)?], id))
+}
+
 /// The code of a code with scope, without length and NUL, and its scope.
 pub(super) fn code_and_scope(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = i32::from_le_bytes(*value.get(4..)?.first_chunk()?) as usize;

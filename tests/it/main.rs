@@ -2,6 +2,7 @@
 
 mod cli;
 mod collect;
+mod documents;
 mod format_page;
 mod format_records;
 mod format_vectors;
