@@ -139,6 +139,8 @@ pub const DOCUMENT_MAX_BYTES: usize = 48 * MIB;
 pub const SCAN_BATCH_DOCUMENTS: u32 = 10_000;
 /// It tries so often to go on, with growing pauses (25 s in all), before it gives up.
 pub const SCAN_FAILURES_MAX: u32 = 8;
+/// So fast a scan is taken to be when it is asked whether it fits into the server's history.
+pub const SCAN_ASSUMED_BYTES_PER_SECOND: u64 = 64 * MIB as u64;
 /// A catalogue is read so often until it stays the same.
 pub const CATALOGUE_TRIES: u32 = 6;
 

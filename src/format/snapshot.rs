@@ -78,7 +78,7 @@ pub enum Consistency {
 }
 
 /// MongoDB's time: seconds since 1970, and the number of the operation within the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct ClusterTime {
     pub seconds: u32,
     pub increment: u32,

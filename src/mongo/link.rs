@@ -113,6 +113,11 @@ impl Link {
         Ok(documents)
     }
 
+    /// The bound that was asked for.
+    pub fn bytes_per_second(&self) -> Option<u64> {
+        self.inner.throttle.bytes_per_second()
+    }
+
     /// Waits; other calls go on.
     pub fn sleep(&self, how_long: Duration) {
         self.block_on(tokio::time::sleep(how_long));

@@ -19,6 +19,10 @@ impl Throttle {
         Throttle { line }
     }
 
+    pub fn bytes_per_second(&self) -> Option<u64> {
+        self.line.as_ref().map(|line| line.0)
+    }
+
     pub async fn wait(&self, bytes: u64) {
         let Some(line) = &self.line else { return };
         let (rate, busy_until) = &**line;

@@ -1,106 +1,35 @@
 //! A capture from its beginning, where the moment is chosen, to its end, where it is made exact.
 
 use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
+    collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
-use bson::rawdoc;
-
-use super::{Changes, Collection, Error, Namespace, Point, Scan, Settled, Uuid, listing};
+use super::{
+    Changes, Collection, Error, Keys, Options, Point, Scan, Settled, Uuid, Wanted,
+    changes::Gathering,
+    listing,
+    moment::{fuzzy, now, rollback_id, snapshot, term_at, whichever_fits},
+    oplog,
+    positions::Positions,
+    settle,
+    shared::{Mode, Shared},
+};
 use crate::{
-    ambient::Ambient,
     format::snapshot::{ClusterTime, Consistency},
-    limits,
-    mongo::{Link, operation_time},
+    mongo::Link,
     progress::Progress,
 };
-
-/// How the collections are to belong together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wanted {
-    /// One moment, by whichever way fits; no moment only for a standalone.
-    #[default]
-    Auto,
-    /// Only by reads as of one moment.
-    Snapshot,
-    /// Only by a scan that the oplog makes exact.
-    Oplog,
-    /// Each document as it is when it is read.
-    Plain,
-}
-
-/// Whether a collection is wanted.
-pub type Wish = Arc<dyn Fn(&Namespace) -> bool + Send + Sync>;
-
-/// What to capture.
-#[derive(Clone)]
-pub struct Options {
-    /// Only this database.
-    pub db: Option<String>,
-    pub wanted: Wish,
-    /// `admin.system.users` and `admin.system.roles` too.
-    pub users_and_roles: bool,
-    pub consistency: Wanted,
-    /// What the oplog has of each document is sorted in so much memory, and beyond that in here.
-    pub memory_bytes: usize,
-    pub spill_dir: PathBuf,
-    pub ambient: Ambient,
-}
-
-impl Options {
-    /// All of a deployment, at one moment if there is such a thing.
-    pub fn all(ambient: Ambient, memory_bytes: usize, spill_dir: PathBuf) -> Options {
-        Options {
-            db: None,
-            wanted: Arc::new(|_| true),
-            users_and_roles: false,
-            consistency: Wanted::Auto,
-            memory_bytes,
-            spill_dir,
-            ambient,
-        }
-    }
-}
-
-/// How documents are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// As they are.
-    Plain,
-    /// As of this moment.
-    Snapshot { at: ClusterTime },
-}
-
-/// What a capture and its scans know together.
-pub(super) struct Shared {
-    pub link: Link,
-    mode: Mutex<Mode>,
-    vanished: Mutex<BTreeSet<Uuid>>,
-}
-
-impl Shared {
-    pub fn mode(&self) -> Mode {
-        *self.mode.lock().expect("no code panics while it holds this")
-    }
-
-    /// A collection was dropped under its scan.
-    pub fn vanished(&self, uuid: Uuid) {
-        self.vanished.lock().expect("no code panics while it holds this").insert(uuid);
-    }
-
-    pub fn has_vanished(&self, uuid: &Uuid) -> bool {
-        self.vanished.lock().expect("no code panics while it holds this").contains(uuid)
-    }
-}
 
 /// A deployment that is being read. Scan all of [`Capture::collections`], in any order and at the
 /// same time if wanted, then [`Capture::settle`].
 pub struct Capture {
     shared: Arc<Shared>,
+    options: Options,
     catalogue: Vec<Collection>,
+    scanned: HashSet<Uuid>,
+    /// Collections that were scanned again, and since when.
+    since_of: HashMap<Uuid, ClusterTime>,
 }
 
 impl Capture {
@@ -112,26 +41,40 @@ impl Capture {
         if facts.is_mongos {
             return Err(Error::Sharded { uri: facts.uri.clone() });
         }
-        let plain = options.consistency == Wanted::Plain
-            || (options.consistency == Wanted::Auto && !facts.is_replica_set());
-        let (mode, catalogue) = if plain {
-            (Mode::Plain, listing::read(link, &options)?)
-        } else if facts.is_replica_set() {
-            let (at, catalogue) = steady_catalogue(link, &options)?;
-            (Mode::Snapshot { at }, catalogue)
-        } else {
-            let asked = match options.consistency {
-                Wanted::Oplog => "oplog",
-                _ => "history",
-            };
-            return Err(Error::Standalone { member: facts.member.clone(), asked });
+        let (mode, has_oplog, catalogue) = match options.consistency {
+            Wanted::Plain => (Mode::Plain, false, listing::read(link, &options)?),
+            Wanted::Auto if !facts.is_replica_set() => {
+                (Mode::Plain, false, listing::read(link, &options)?)
+            }
+            wanted if !facts.is_replica_set() => {
+                let asked = if wanted == Wanted::Oplog { "oplog" } else { "history" };
+                return Err(Error::Standalone { member: facts.member.clone(), asked });
+            }
+            Wanted::Oplog => {
+                // Asked for, so that what is missing is named now.
+                oplog::first(link)?;
+                let (mode, catalogue) = fuzzy(link, &options)?;
+                (mode, true, catalogue)
+            }
+            Wanted::Snapshot => {
+                let (mode, catalogue) = snapshot(link, &options)?;
+                (mode, false, catalogue)
+            }
+            Wanted::Auto => {
+                let has_oplog = oplog::may_be_read(link)?;
+                let (mode, catalogue) = whichever_fits(link, &options, has_oplog)?;
+                (mode, has_oplog, catalogue)
+            }
         };
-        let shared = Arc::new(Shared {
-            link: link.clone(),
-            mode: Mutex::new(mode),
-            vanished: Mutex::default(),
-        });
-        Ok(Capture { shared, catalogue })
+        let capped = catalogue.iter().find(|collection| collection.keys == Keys::Ordinal);
+        if let (Some(capped), Mode::Snapshot { .. }) = (capped, mode) {
+            return Err(Error::Capped { namespace: capped.namespace.to_string() });
+        }
+        let positions = matches!(mode, Mode::Fuzzy { .. }).then(|| options.sorter(4));
+        let scanned = catalogue.iter().filter_map(|collection| collection.uuid).collect();
+        let shared = Shared::new(link, has_oplog, mode, positions.map(Positions::new));
+        let shared = Arc::new(shared);
+        Ok(Capture { shared, options, catalogue, scanned, since_of: HashMap::new() })
     }
 
     /// The collections that have documents to be scanned.
@@ -153,51 +96,90 @@ impl Capture {
     /// After all scans: fixes the moment and says what has to be changed to get there. After
     /// [`Error::ScanAgain`] it may be called again, once that was done.
     pub fn settle(&mut self, progress: &Progress) -> Result<Settled, Error> {
-        progress.at(|| format!("the end of the capture of {}", self.shared.link.facts().member));
-        let (shared, mut catalogue) = (&self.shared, self.catalogue.clone());
-        let (consistency, cluster_time) = match shared.mode() {
-            Mode::Plain => (Consistency::None, None),
-            Mode::Snapshot { at } => (Consistency::Snapshot, Some(at)),
-        };
-        catalogue
-            .retain(|collection| !collection.uuid.is_some_and(|uuid| shared.has_vanished(&uuid)));
-        let rollback_id = shared.link.facts().set_name.as_ref().and(rollback_id(&shared.link));
-        let point = Point { consistency, cluster_time, term: None, rollback_id };
-        Ok(Settled { point, catalogue, changes: Changes::none() })
-    }
-}
-
-/// A moment, and the catalogue that was the same before and after it.
-fn steady_catalogue(
-    link: &Link,
-    options: &Options,
-) -> Result<(ClusterTime, Vec<Collection>), Error> {
-    let mut before = listing::read(link, options)?;
-    for round in 0..limits::CATALOGUE_TRIES {
-        let at = now(link)?;
-        let after = listing::read(link, options)?;
-        if before == after {
-            return Ok((at, after));
+        progress.at(|| format!("the oplog of {}", self.shared.link.facts().member));
+        let link = self.shared.link.clone();
+        let rollback_id = link.facts().set_name.as_ref().and_then(|_| rollback_id(&link));
+        let point =
+            Point { consistency: Consistency::None, cluster_time: None, term: None, rollback_id };
+        match self.shared.mode() {
+            Mode::Plain => {
+                let vanished = std::mem::take(&mut self.shared.known().vanished);
+                let mut catalogue = self.catalogue.clone();
+                catalogue.retain(|one| !one.uuid.is_some_and(|uuid| vanished.contains(&uuid)));
+                Ok(Settled { point, catalogue, changes: Changes::none() })
+            }
+            Mode::Snapshot { at } => {
+                let term = if self.shared.has_oplog { term_at(&link, at)? } else { None };
+                let consistency = Consistency::Snapshot;
+                let point = Point { consistency, cluster_time: Some(at), term, ..point };
+                Ok(Settled { point, catalogue: self.catalogue.clone(), changes: Changes::none() })
+            }
+            Mode::Fuzzy { since } => {
+                let (until, term, catalogue, gathered) = self.read_oplog(since)?;
+                let positions = self.shared.known().positions.take();
+                let positions = positions.unwrap_or_else(|| Positions::new(self.options.sorter(4)));
+                let changes = gathered.finish(positions)?;
+                let consistency = Consistency::Oplog;
+                let point = Point { consistency, cluster_time: Some(until), term, ..point };
+                Ok(Settled { point, catalogue, changes })
+            }
         }
-        before = after;
-        link.sleep(Duration::from_millis(50 << round));
     }
-    let member = link.facts().member.clone();
-    Err(Error::Restless { member, tries: limits::CATALOGUE_TRIES })
+
+    fn read_oplog(&mut self, since: ClusterTime) -> Result<Gathered, Error> {
+        let link = &self.shared.link;
+        let (until, catalogue) = settle::catalogue_of_now(link, &self.options)?;
+        for collection in &catalogue {
+            let gone = collection.uuid.filter(|uuid| self.shared.known().vanished.contains(uuid));
+            if gone.is_some() {
+                let why = format!("{} was gone and is there again", collection.namespace);
+                return Err(Error::StartAgain { why });
+            }
+        }
+        let sorters = (self.options.sorter(1), self.options.sorter(4));
+        let gathering = Gathering::new(&catalogue, sorters.0, sorters.1);
+        let mut reader = settle::Reader::new(link, gathering, &self.since_of);
+        reader.read(since, until)?;
+        let is_missing = |uuid: &Uuid| {
+            reader.unknown.contains(uuid)
+                || !(self.scanned.contains(uuid) || reader.created.contains(uuid))
+        };
+        let again: Vec<Collection> = catalogue
+            .iter()
+            .filter(|collection| collection.uuid.as_ref().is_some_and(is_missing))
+            .cloned()
+            .collect();
+        if oplog::at(link, since)?.is_none() {
+            return match oplog::first(link)? {
+                Some(first) if first <= since => Err(Error::StartAgain {
+                    why: format!("{} rolled back what was read", link.facts().member),
+                }),
+                _ => Err(oplog::rolled_over(link, since)?),
+            };
+        }
+        let term = term_at(link, until)?;
+        let gathering = reader.gathered();
+        if !again.is_empty() {
+            return Err(self.scan_again(again)?);
+        }
+        Ok((until, term, catalogue, gathering))
+    }
+
+    /// From now on their operations count from now.
+    fn scan_again(&mut self, collections: Vec<Collection>) -> Result<Error, Error> {
+        let since = now(&self.shared.link)?;
+        for collection in &collections {
+            if collection.keys == Keys::Ordinal {
+                let why = format!("{} changed in an unknown way", collection.namespace);
+                return Ok(Error::StartAgain { why });
+            }
+            if let Some(uuid) = collection.uuid {
+                self.scanned.insert(uuid);
+                self.since_of.insert(uuid, since);
+            }
+        }
+        Ok(Error::ScanAgain { collections })
+    }
 }
 
-/// How far the member is.
-fn now(link: &Link) -> Result<ClusterTime, Error> {
-    let reply = link.run("admin", rawdoc! { "ping": 1 }.as_bytes())?;
-    operation_time(&reply).ok_or_else(|| Error::Malformed {
-        what: "the time",
-        namespace: link.facts().member.clone(),
-        why: "its replies have no operationTime".to_owned(),
-    })
-}
-
-/// Not everybody may ask.
-fn rollback_id(link: &Link) -> Option<i32> {
-    let reply = link.run("admin", rawdoc! { "replSetGetRBID": 1 }.as_bytes()).ok()?;
-    bson::RawDocument::from_bytes(&reply).ok()?.get_i32("rbid").ok()
-}
+type Gathered = (ClusterTime, Option<i64>, Vec<Collection>, Gathering);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::{format::snapshot::ClusterTime, mongo, source::sorter::SortError};
+
 use super::Collection;
-use crate::mongo;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,6 +21,17 @@ pub enum Error {
     /// scanned again, and what was read of it before forgotten, the capture can be settled.
     #[error("{} must be scanned again", .collections[0].namespace)]
     ScanAgain { collections: Vec<Collection> },
+    #[error(
+        "the oplog rolled over: {member} no longer has what happened since {since}, only since \
+         {first}"
+    )]
+    OplogRolledOver { member: String, since: ClusterTime, first: ClusterTime },
+    #[error("the oplog holds an operation that this version does not know: {what}")]
+    UnknownOperation { what: String },
+    #[error("{namespace} is capped, and such can't be read as of one moment without the oplog")]
+    Capped { namespace: String },
+    #[error("what the oplog has can't be sorted")]
+    Sort(#[from] SortError),
     #[error("the catalogue of {member} changed each of the {tries} times it was read")]
     Restless { member: String, tries: u32 },
     #[error(
@@ -56,6 +68,16 @@ impl Error {
             Error::Restless { .. } => Some(
                 "something creates or drops collections all the time; leave those out with \
                  --ns-exclude, or let the user read the oplog (role `backup`)"
+                    .to_owned(),
+            ),
+            Error::OplogRolledOver { .. } => Some(
+                "make the oplog larger, on each member, in mongosh: \
+                 db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES}); or read faster"
+                    .to_owned(),
+            ),
+            Error::Capped { .. } => Some(
+                "let the user read the oplog (role `backup`), or leave the collection out with \
+                 --ns-exclude"
                     .to_owned(),
             ),
             Error::WindowPassed { .. } => Some(

@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 use bson::{Binary, RawDocument, RawDocumentBuf, Timestamp, rawdoc, spec::BinarySubtype};
 
 use super::{
-    Batch, Collection, Error, Uuid,
-    capture::{Mode, Shared},
-    listing,
+    Batch, Collection, Error, Uuid, listing,
+    shared::{Mode, Shared},
 };
 use crate::{
-    limits,
+    document, limits,
     mongo::{self, Cursor},
 };
 
@@ -32,6 +31,8 @@ pub struct Scan {
     /// Where to go on.
     token: Option<Vec<u8>>,
     failures: u32,
+    /// How many documents came, where that is their key.
+    position: u64,
 }
 
 struct Target {
@@ -49,7 +50,7 @@ impl Scan {
             uuid: collection.uuid,
             ordinal: collection.keys == super::Keys::Ordinal,
         });
-        Scan { shared, collection: target, cursor: None, token: None, failures: 0 }
+        Scan { shared, collection: target, cursor: None, token: None, failures: 0, position: 0 }
     }
 
     fn step(&mut self, target: &mut Target) -> Result<Option<Batch>, Error> {
@@ -69,6 +70,7 @@ impl Scan {
                         continue;
                     }
                     self.failures = 0;
+                    self.note_positions(target, &batch)?;
                     self.token = batch.resume_token().or(self.token.take());
                     return Ok(Some(batch));
                 }
@@ -81,6 +83,20 @@ impl Scan {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Documents in natural order are found again by where they were.
+    fn note_positions(&mut self, target: &Target, batch: &Batch) -> Result<(), Error> {
+        let Some(uuid) = target.uuid.filter(|_| target.ordinal) else { return Ok(()) };
+        for document in batch.documents() {
+            if let Ok(Some(id)) = document::get(document, b"_id")
+                && let Ok(key) = document::id_key(&id)
+            {
+                self.shared.seen_at(&uuid, &key, self.position)?;
+            }
+            self.position += 1;
+        }
+        Ok(())
     }
 
     /// Older servers answer for any collection of that name: so it is looked at once the cursor
@@ -108,12 +124,11 @@ impl Scan {
         let code = error.code().unwrap_or(0);
         let mode = self.shared.mode();
         if GONE.contains(&code) {
-            return match mode {
-                Mode::Snapshot { .. } => Err(Error::StartAgain {
-                    why: format!("{}.{} was dropped or renamed meanwhile", target.db, target.name),
-                }),
-                Mode::Plain => self.find_again(target),
-            };
+            if matches!(mode, Mode::Snapshot { .. }) && !self.shared.fall_back() {
+                let why = format!("{}.{} was dropped or renamed meanwhile", target.db, target.name);
+                return Err(Error::StartAgain { why });
+            }
+            return self.find_again(target);
         }
         if PLACE_LOST.contains(&code) && !matches!(mode, Mode::Snapshot { .. }) {
             if target.ordinal {
@@ -124,6 +139,12 @@ impl Scan {
             return Ok(true);
         }
         match mode {
+            Mode::Snapshot { .. } if code == OUT_OF_WINDOW && self.shared.fall_back() => Ok(true),
+            Mode::Snapshot { .. }
+                if NOT_AT_THAT_TIME.contains(&code) && self.shared.fall_back() =>
+            {
+                Ok(true)
+            }
             Mode::Snapshot { at } if NOT_AT_THAT_TIME.contains(&code) => Err(Error::StartAgain {
                 why: format!("{}.{} can't be read as of {at}", target.db, target.name),
             }),
@@ -197,6 +218,10 @@ fn read_concern(mode: Mode) -> Option<RawDocumentBuf> {
         Mode::Snapshot { at } => {
             let at = Timestamp::from(at);
             Some(rawdoc! { "level": "snapshot", "atClusterTime": at })
+        }
+        Mode::Fuzzy { since } => {
+            let since = Timestamp::from(since);
+            Some(rawdoc! { "level": "majority", "afterClusterTime": since })
         }
     }
 }

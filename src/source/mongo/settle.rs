@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    Collection, Error, Options, Uuid, capture,
+    Collection, Error, Options, Uuid,
     changes::Gathering,
     entry::{Entry, Meaning},
-    listing, oplog,
+    listing, moment, oplog,
 };
 use crate::{document, format::snapshot::ClusterTime, limits, mongo::Link};
 
@@ -23,9 +23,9 @@ pub(super) fn catalogue_of_now(
     options: &Options,
 ) -> Result<(ClusterTime, Vec<Collection>), Error> {
     for round in 0..limits::CATALOGUE_TRIES {
-        let before = capture::now(link)?;
+        let before = moment::now(link)?;
         let catalogue = listing::read(link, options)?;
-        let until = capture::now(link)?;
+        let until = moment::now(link)?;
         // A member writes to its oplog first; so what it has half done is seen here as well.
         if !is_catalogue_changed(link, before)? {
             return Ok((until, catalogue));

@@ -1,6 +1,6 @@
 //! What a capture comes to: a moment, the catalogue of that moment, and what changed since a scan.
 
-use super::{Collection, Error, Uuid};
+use super::{Changes, Collection};
 use crate::format::snapshot::{ClusterTime, Consistency};
 
 /// The moment that all collections stand at.
@@ -35,21 +35,4 @@ pub enum Op {
     /// A `$v: 1` update (`$set`, `$unset`). Of a document that is not there: nothing.
     Modify(Vec<u8>),
     Delete,
-}
-
-/// What the oplog has of each collection between its scan and the moment of the snapshot.
-pub struct Changes {}
-
-impl Changes {
-    pub(super) fn none() -> Changes {
-        Changes {}
-    }
-
-    /// The changes of one collection, in key order (`document::id_key`).
-    pub fn of(
-        &mut self,
-        _uuid: &Uuid,
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<Op>), Error>> + use<'_> {
-        std::iter::empty()
-    }
 }
