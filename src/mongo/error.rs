@@ -125,6 +125,8 @@ impl Asked {
 
     pub fn error(&self, error: Driver) -> Error {
         let (command, place) = (self.command.clone(), self.place());
+        let said = error.server_response().and_then(|reply| reply.get_str("errmsg").ok());
+        let said = said.map(str::to_owned);
         match *error.kind {
             ErrorKind::Command(failure) if matches!(failure.code, 13 | 8000) => {
                 let collection = self.collection.as_deref();
@@ -147,7 +149,8 @@ impl Asked {
                 Error::Authentication { uri: self.uri.clone(), why: message }
             }
             ErrorKind::InvalidResponse { message, .. } => {
-                Error::Reply { command, place, why: message }
+                // Some refusals of old carry no code, which the driver does not expect.
+                Error::Reply { command, place, why: said.unwrap_or(message) }
             }
             other => Error::Client { command, place, why: other.to_string() },
         }

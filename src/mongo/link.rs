@@ -120,7 +120,7 @@ impl Link {
 
     /// Waits; other calls go on.
     pub fn sleep(&self, how_long: Duration) {
-        self.block_on(tokio::time::sleep(how_long));
+        self.block_on(async { tokio::time::sleep(how_long).await });
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -1,12 +1,16 @@
 //! Captures of real servers: what comes out is what stood there at the moment they name.
 
+mod faults;
+mod oplog;
 mod plain;
 mod snapshot;
+mod state;
 
 use std::collections::BTreeMap;
 
 use icecore::{
     ambient::Ambient,
+    format::snapshot::ClusterTime,
     mongo::{Connect, Link, Purpose},
     progress::Progress,
     source::mongo::{Capture, Collection, Error, Options, Settled, Wanted},
@@ -77,4 +81,15 @@ pub fn fill(deployment: &Deployment, collection: &str, count: i32) {
             ids.map(|id| doc! { "_id": id, "n": 0, "text": "some words ".repeat(4) }).collect();
         deployment.command("shop", doc! { "insert": collection, "documents": documents });
     }
+}
+
+/// The documents of a collection by their keys, as of a moment, by a read that needs no oplog.
+pub fn expected(link: &Link, collection: &Collection, at: Option<ClusterTime>) -> Contents {
+    let at = mongodb::bson::Timestamp::from(at.unwrap());
+    let command = mongodb::bson::rawdoc! {
+        "find": collection.stored_in().as_str(),
+        "readConcern": { "level": "snapshot", "atClusterTime": at },
+    };
+    let documents = link.list(&collection.namespace.db, command.as_bytes()).unwrap();
+    documents.into_iter().map(|document| (state::id_key(&document), document)).collect()
 }
