@@ -1,6 +1,7 @@
 //! What can be wrong with a record.
 
 use crate::{
+    document,
     id::{BlobId, SegmentId},
     seal,
 };
@@ -41,6 +42,10 @@ pub enum Error {
     },
     #[error("no path has the component {name:?}, or it is not absolute")]
     NotAPath { name: String },
+    #[error("the record of a collection is no document")]
+    CollectionRecord(#[source] document::Malformed),
+    #[error("the record of a collection lacks `{field}`, or it is of another type")]
+    CollectionField { field: &'static str },
     #[error("the config is not the JSON that it should be")]
     Config(#[source] serde_json::Error),
 }

@@ -4,6 +4,7 @@
 //! named fields, so that a reader skips what a later writer adds; tables of blobs, of which there
 //! are millions of rows, are little-endian and as tight as they go.
 
+pub mod catalogue;
 pub mod config;
 pub mod entry;
 mod error;
