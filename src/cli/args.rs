@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedI64ValueParser};
 
 use super::{
-    backup, cat, check, completions, diff, find, forget, init, key, ls, man, mount, prune, repair,
-    restore, snapshots, stats, tag, undelete,
+    backup, cat, check, completions, diff, dump, find, forget, history, init, key, ls, man, mount,
+    prune, repair, restore, snapshots, stats, tag, undelete,
 };
 
 /// Deduplicated, encrypted snapshots of files, on a local disk or in a bucket.
@@ -118,6 +118,8 @@ pub enum Verb {
     Cat(cat::Args),
     Find(find::Args),
     Diff(diff::Args),
+    History(history::Args),
+    Dump(dump::Args),
     Restore(restore::Args),
     Tag(tag::Args),
     Forget(forget::Args),

@@ -1,31 +1,50 @@
-//! `icecore cat`: the bytes of a file, or a record of the repository as JSON.
+//! `icecore cat`: the bytes of a file, a document, or a record of the repository as JSON.
 
 use std::ops::ControlFlow;
 
-use icecore::verbs::{
-    cat,
-    select::{self, Reference},
+use icecore::{
+    repo::{self, Kept, Repository},
+    verbs::{
+        address::Address,
+        cat, deployment,
+        select::{self, Place, Reference},
+    },
 };
 
 use super::{
-    args::Global, exit::Exit, failure::Failure, filter::Filter, open, screen::Screen, snapshots,
+    args::Global,
+    document::{self, Documents, Format},
+    exit::Exit,
+    failure::Failure,
+    filter::Filter,
+    open,
+    screen::Screen,
+    snapshots,
 };
 
-/// Write a file's content to standard output
+/// Write a file's content, or a document, to standard output
 ///
-/// `cat config` shows the repository's parameters and `cat snapshot ID` a snapshot's record, both
-/// as JSON.
+/// A document is named by its collection and its `_id`: a bare text, 24 hex digits of an ObjectId,
+/// a number, a UUID, or Extended JSON; where a text may mean several things, the text itself is
+/// tried last. `cat config` shows the repository's parameters and `cat snapshot ID` a snapshot's
+/// record, both as JSON.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   icecore cat latest:/etc/fstab
   icecore cat 3f9a12bc:/srv/db.dump | psql
+  icecore cat latest:shop.orders/65f0a1b2c3d4e5f601234567
+  icecore cat 'latest:shop.prices/{\"sku\": 7, \"land\": \"at\"}' --format canonical
   icecore cat config
   icecore cat snapshot latest")]
 pub struct Args {
-    /// A file in a snapshot; or `config`; or `snapshot` and its name
-    #[arg(value_name = "SNAPSHOT:PATH", required = true, num_args = 1..=2)]
+    /// A file or a document in a snapshot; or `config`; or `snapshot` and its name
+    #[arg(value_name = "SNAPSHOT:PLACE", required = true, num_args = 1..=2)]
     pub what: Vec<String>,
+
+    /// How a document is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "relaxed")]
+    pub format: Format,
 
     #[command(flatten)]
     pub filter: Filter,
@@ -47,24 +66,67 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         }
         [text] => {
             let reference: Reference = text.parse()?;
-            let Some(path) = reference.path()? else {
-                let what = format!("`{text}` names no file: wanted `{text}:/path/of/the/file`");
+            if reference.place == Place::Whole {
+                let what = format!(
+                    "`{text}` names no file and no document: wanted `{text}:/path/of/the/file` \
+                     or `{text}:db.collection/ID`"
+                );
                 return Err(Failure::Usage(what));
-            };
+            }
             let repository = open::open(global)?;
             let all = open::shelf(&repository)?;
-            let root = open::files(select::one(&all, &reference.name, &filter)?)?;
-            let reader = repository.reader()?;
-            let file = cat::open(&reader, &root, path.as_bytes())?;
-            let written = cat::read(&reader, &file, &mut |bytes| match screen.bytes(&bytes) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(failure) => ControlFlow::Break(failure),
-            })?;
-            if let ControlFlow::Break(failure) = written {
-                return Err(failure);
+            let kept = select::one(&all, &reference.name, &filter)?;
+            match &reference.place {
+                Place::Mongodb(address) => {
+                    show_document(&repository, kept, address, args.format, screen)?;
+                }
+                Place::Path(path) => show_file(&repository, kept, path, screen)?,
+                Place::Whole => unreachable!("refused above"),
             }
         }
         _ => return Err(Failure::Usage("wanted one file, or `snapshot` and its name".into())),
     }
     Ok(Exit::Done)
+}
+
+fn show_file(
+    repository: &Repository,
+    kept: &Kept,
+    path: &str,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let root = open::files(kept)?;
+    let reader = repository.reader()?;
+    let file = cat::open(&reader, &root, path.as_bytes())?;
+    let written = cat::read(&reader, &file, &mut |bytes| match screen.bytes(&bytes) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => ControlFlow::Break(failure),
+    })?;
+    match written {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(failure) => Err(failure),
+    }
+}
+
+fn show_document(
+    repository: &Repository,
+    kept: &Kept,
+    address: &Address,
+    format: Format,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let root = document::catalogue(kept)?;
+    let reader = repository.reader()?;
+    let found = deployment::resolve(&reader, &root, address)?;
+    let (collection, id) = deployment::needed_collection::<repo::Error>(found)?;
+    let Some(id) = id else {
+        return Err(Failure::Usage(format!(
+            "`{address}` is a whole collection: wanted `{address}/ID`; `icecore dump` writes all"
+        )));
+    };
+    let found = deployment::by_id(&reader, &collection, &id)?;
+    let mut documents = Documents::new(format);
+    documents.show(&found.bytes, screen)?;
+    documents.finish();
+    Ok(())
 }

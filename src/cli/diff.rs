@@ -1,40 +1,60 @@
 //! `icecore diff`: what changed from one snapshot to another.
 
+use std::ops::ControlFlow;
+
 use icecore::{
     format::entry::{self, Kind},
+    repo::{Kept, Reader},
     verbs::{
+        deployment::{self, catalogue_root, diff::Side},
         diff::{self, Changed, Modifier, Scope, Tally},
-        select::{self, Reference},
+        entries::files_root,
+        select::{self, Place, Reference},
     },
 };
 use serde_json::json;
 
 use super::{
-    args::Global, exit::Exit, failure::Failure, filter::Filter, open, screen::Screen, units,
+    args::Global,
+    changes::Changes,
+    exit::Exit,
+    failure::Failure,
+    filter::Filter,
+    open,
+    screen::{self, Loudness, Screen},
+    units,
 };
 
 /// Show what changed from one snapshot to another
 ///
 /// `+` added, `-` removed, `M` content changed, `T` another kind of thing now, `U` metadata
-/// changed (with --metadata). It costs what changed, not what there is.
+/// changed (with --metadata). Of documents, --fields shows what changed in them; of a collection
+/// that was added or removed, the documents are counted, not named. It costs what changed, not
+/// what there is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   icecore diff latest~1 latest
   icecore diff --metadata 3f9a12bc 81d0c6a4
-  icecore diff latest~1:/etc latest:/etc")]
+  icecore diff latest~1:/etc latest:/etc
+  icecore diff --fields latest~1:shop latest:shop
+  icecore diff --fields latest~7:shop.orders/4711 latest:shop.orders/4711")]
 pub struct Args {
-    /// The older one, and perhaps a path in it
-    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    /// The older one, and perhaps a place in it
+    #[arg(value_name = "SNAPSHOT[:PLACE]")]
     pub from: String,
 
-    /// The newer one, and perhaps a path in it
-    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    /// The newer one, and perhaps a place in it
+    #[arg(value_name = "SNAPSHOT[:PLACE]")]
     pub to: String,
 
     /// Show also what changed in nothing but mode, owner, times or attributes
     #[arg(long)]
     pub metadata: bool,
+
+    /// Show which fields of documents changed, and from what to what (as --verbose does)
+    #[arg(long)]
+    pub fields: bool,
 
     #[command(flatten)]
     pub filter: Filter,
@@ -47,32 +67,124 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let filter = args.filter.to_select()?;
     let old = select::one(&all, &from.name, &filter)?;
     let new = select::one(&all, &to.name, &filter)?;
-    let key = |path: Option<&str>| entry::key_of_path(path.unwrap_or("/").as_bytes());
-    let scope = Scope { old: key(from.path()?)?, new: key(to.path()?)? };
     let reader = repository.reader()?;
-    let (old_root, new_root) = (open::files(old)?, open::files(new)?);
-    let mut tally = Tally::default();
-    for changed in diff::diff(&reader, &old_root, &new_root, &scope) {
-        let changed = changed?;
-        tally.count(&changed);
-        if changed.modifier != Modifier::Metadata || args.metadata {
-            show(&changed, screen)?;
-        }
-    }
+    let places = (&from.place, &to.place);
+    let tally = match has_files(old, new, places)? {
+        true => Some(files(&reader, (old, &from), (new, &to), args.metadata, screen)?),
+        false => None,
+    };
+    let with_fields = args.fields || screen.loudness >= Loudness::Verbose;
+    let changes = match has_collections(old, new, places) {
+        true => Some(collections(&reader, (old, &from), (new, &to), with_fields, screen)?),
+        false => None,
+    };
     if screen.json {
-        screen.document(&json!({
+        let files = tally.unwrap_or_default();
+        let mut statistics = json!({
             "message_type": "statistics",
             "source_snapshot": old.sid,
             "target_snapshot": new.sid,
-            "changed_files": tally.changed_files,
-            "changed_metadata": tally.changed_metadata,
-            "added": tally.added,
-            "removed": tally.removed,
-        }))?;
-    } else {
-        sum_up(&tally, screen)?;
+            "changed_files": files.changed_files,
+            "changed_metadata": files.changed_metadata,
+            "added": files.added,
+            "removed": files.removed,
+        });
+        if let Some(changes) = &changes {
+            statistics["collections"] = serde_json::to_value(changes.collections)?;
+            statistics["documents"] = serde_json::to_value(changes.documents)?;
+        }
+        screen.document(&statistics)?;
+        return Ok(Exit::Done);
+    }
+    screen.chat("")?;
+    if let Some(tally) = &tally {
+        sum_up(tally, screen)?;
+    }
+    if let Some(changes) = &changes {
+        changes.sum_up(screen)?;
     }
     Ok(Exit::Done)
+}
+
+/// Whether there are files to compare. A path wants them; two databases don't.
+fn has_files(old: &Kept, new: &Kept, places: (&Place, &Place)) -> Result<bool, Failure> {
+    let is_mongodb = |place: &Place| matches!(place, Place::Mongodb(_));
+    let has = |kept: &Kept| files_root(&kept.snapshot).is_some();
+    match places {
+        (from, to) if is_mongodb(from) != is_mongodb(to) => Err(Failure::Usage(
+            "a path and a database can't be compared: wanted two places of one sort".into(),
+        )),
+        (Place::Mongodb(_), _) => Ok(false),
+        (Place::Whole, Place::Whole) if has(old) != has(new) => {
+            // Collections may be compared all the same.
+            screen::warn("warning: one of the snapshots holds no files; files are not compared");
+            Ok(false)
+        }
+        (Place::Whole, Place::Whole) => {
+            let has_collections = |kept: &Kept| catalogue_root(&kept.snapshot).is_some();
+            Ok(has(old) || !(has_collections(old) || has_collections(new)))
+        }
+        _ => Ok(true),
+    }
+}
+
+fn has_collections(old: &Kept, new: &Kept, places: (&Place, &Place)) -> bool {
+    let has = |kept: &Kept| catalogue_root(&kept.snapshot).is_some();
+    match places {
+        (Place::Mongodb(_), _) => true,
+        (Place::Whole, Place::Whole) => has(old) || has(new),
+        _ => false,
+    }
+}
+
+fn collections<'r>(
+    reader: &'r Reader,
+    (old, from): (&Kept, &Reference),
+    (new, to): (&Kept, &Reference),
+    with_fields: bool,
+    screen: &mut Screen,
+) -> Result<Changes<'r>, Failure> {
+    let mut changes = Changes::new(reader, with_fields);
+    let (old, new) = (side(old, from), side(new, to));
+    let flow = deployment::diff::diff(reader, old, new, &mut |change| match changes
+        .show(&change, screen)
+    {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => ControlFlow::Break(failure),
+    })?;
+    match flow {
+        ControlFlow::Continue(()) => Ok(changes),
+        ControlFlow::Break(failure) => Err(failure),
+    }
+}
+
+fn side<'r>(kept: &Kept, reference: &'r Reference) -> Side<'r> {
+    let place = match &reference.place {
+        Place::Mongodb(address) => Some(address),
+        _ => None,
+    };
+    Side { root: catalogue_root(&kept.snapshot), place }
+}
+
+fn files(
+    reader: &Reader,
+    (old, from): (&Kept, &Reference),
+    (new, to): (&Kept, &Reference),
+    with_metadata: bool,
+    screen: &mut Screen,
+) -> Result<Tally, Failure> {
+    let key = |path: Option<&str>| entry::key_of_path(path.unwrap_or("/").as_bytes());
+    let scope = Scope { old: key(from.path()?)?, new: key(to.path()?)? };
+    let (old_root, new_root) = (open::files(old)?, open::files(new)?);
+    let mut tally = Tally::default();
+    for changed in diff::diff(reader, &old_root, &new_root, &scope) {
+        let changed = changed?;
+        tally.count(&changed);
+        if changed.modifier != Modifier::Metadata || with_metadata {
+            show(&changed, screen)?;
+        }
+    }
+    Ok(tally)
 }
 
 fn show(changed: &Changed, screen: &mut Screen) -> Result<(), Failure> {
@@ -96,7 +208,6 @@ fn show(changed: &Changed, screen: &mut Screen) -> Result<(), Failure> {
 fn sum_up(tally: &Tally, screen: &mut Screen) -> Result<(), Failure> {
     let Tally { changed_files, changed_metadata, added, removed } = tally;
     let numbers = [added.files, removed.files, *changed_files].map(units::count);
-    screen.chat("")?;
     screen.chat(&format!(
         "files:  {} new, {} removed, {} changed; {} with other metadata",
         numbers[0],

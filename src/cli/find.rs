@@ -1,17 +1,20 @@
-//! `icecore find`: in which snapshots a file is.
+//! `icecore find`: in which snapshots a file is, or which documents of a collection.
 
 use icecore::{
     format::entry::FileType,
-    repo::Kept,
+    repo::{self, Kept},
     verbs::{
+        deployment::{self, Bounds},
+        entries::files_root,
         find::{self, Matcher},
-        select,
+        select::{self, Place, Reference},
     },
 };
 use serde_json::json;
 
 use super::{
     args::Global,
+    document::{self, Documents, Format},
     exit::Exit,
     failure::Failure,
     filter::Filter,
@@ -20,20 +23,27 @@ use super::{
     units,
 };
 
-/// Find files by name, in all snapshots or some
+/// Find files by name, in all snapshots or some; or documents of a collection
 ///
 /// A pattern without a slash is compared with names, one with a slash with whole paths; `*` and
 /// `?` stop at slashes, `**` does not.
+///
+/// With --query, --id-from or --id-to, `SNAPSHOT:db.collection` is asked for documents instead,
+/// without any server. The query is Extended JSON as `find` of the server takes it, and is
+/// answered as the server would, by the values' bytes (without a collation); an operator that is
+/// not supported is refused by its name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   icecore find fstab
   icecore find '*.sql' --host db1
   icecore find -l '/srv/**/report-2026-*.pdf' --snapshot latest
-  icecore find -i 'readme*' --json")]
+  icecore find -i 'readme*' --json
+  icecore find latest:shop.orders --query '{\"total\": {\"$gt\": 100}}'
+  icecore find latest~3:shop.orders --id-from 1000 --id-to 1999 --format bson")]
 pub struct Args {
-    /// What to look for
-    #[arg(value_name = "PATTERN", required = true)]
+    /// What to look for, or in which collections
+    #[arg(value_name = "PATTERN|SNAPSHOT:COLLECTION", required = true)]
     pub patterns: Vec<String>,
 
     /// Only in these snapshots; may be given more than once
@@ -53,7 +63,41 @@ pub struct Args {
     pub kind: Option<Kind>,
 
     #[command(flatten)]
+    pub documents: Asked,
+
+    #[command(flatten)]
     pub filter: Filter,
+}
+
+/// What makes it a search for documents.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Documents")]
+pub struct Asked {
+    /// Documents that this query finds
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["snapshot", "kind", "ignore_case"])]
+    pub query: Option<String>,
+
+    /// Documents from this `_id` on
+    #[arg(long, value_name = "ID", conflicts_with_all = ["snapshot", "kind", "ignore_case"])]
+    pub id_from: Option<String>,
+
+    /// Documents up to this `_id`, itself too
+    #[arg(long, value_name = "ID", conflicts_with_all = ["snapshot", "kind", "ignore_case"])]
+    pub id_to: Option<String>,
+
+    /// How documents are written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "jsonl")]
+    pub format: Format,
+
+    /// So many documents at most
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+impl Asked {
+    fn is_for_documents(&self) -> bool {
+        self.query.is_some() || self.id_from.is_some() || self.id_to.is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -64,6 +108,55 @@ pub enum Kind {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    match args.documents.is_for_documents() {
+        true => documents(args, global, screen),
+        false => files(args, global, screen),
+    }
+}
+
+fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let asked = &args.documents;
+    let query = asked.query.as_ref().map(|text| document::query(text)).transpose()?;
+    let references: Vec<Reference> =
+        args.patterns.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let repository = open::open(global)?;
+    let all = open::shelf(&repository)?;
+    let filter = args.filter.to_select()?;
+    let reader = repository.reader()?;
+    let mut written = Documents::new(asked.format);
+    let mut left = asked.limit.unwrap_or(u64::MAX);
+    let bounds = Bounds { from: asked.id_from.clone(), to: asked.id_to.clone() };
+    for (reference, text) in references.iter().zip(&args.patterns) {
+        let Place::Mongodb(address) = &reference.place else {
+            return Err(Failure::Usage(format!(
+                "`{text}` names no collection: documents are in one"
+            )));
+        };
+        let root = document::catalogue(select::one(&all, &reference.name, &filter)?)?;
+        let found = deployment::resolve(&reader, &root, address)?;
+        let (collection, id) = deployment::needed_collection::<repo::Error>(found)?;
+        if id.is_some() {
+            return Err(Failure::Usage(format!(
+                "`{text}` is one document: `icecore cat` shows it"
+            )));
+        }
+        for found in deployment::documents(&reader, &collection, &bounds)? {
+            if left == 0 {
+                break;
+            }
+            let found = found?;
+            let matches = query.as_ref().map_or(Ok(true), |query| query.matches(&found.bytes));
+            if matches? {
+                left -= 1;
+                written.show(&found.bytes, screen)?;
+            }
+        }
+    }
+    written.finish();
+    Ok(Exit::Done)
+}
+
+fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let names = select::names(&args.snapshot)?;
     let matcher = Matcher::new(&find::Options {
         patterns: args.patterns.clone(),
@@ -81,7 +174,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let reader = repository.reader()?;
     let mut documents = Vec::new();
     for kept in chosen {
-        let root = open::files(kept)?;
+        // A snapshot of collections alone has no files to look at.
+        let Some(root) = files_root(&kept.snapshot) else { continue };
         let mut matches = Vec::new();
         let mut hits = 0;
         for found in find::find(&reader, &root, &matcher) {

@@ -199,6 +199,24 @@ fn of_reading(error: &verbs::Error<repo::Error>) -> Option<Meaning> {
     match error {
         verbs::Error::Entry { .. } => say(Exit::Damaged, CHECK),
         verbs::Error::NoSuchPath { path } => Some((Exit::Failed, Some(find_it(path)))),
+        verbs::Error::NoSuchDatabase { .. } | verbs::Error::NoSuchCollection { .. } => {
+            say(Exit::Failed, "`icecore ls SNAPSHOT` shows databases, `ls SNAPSHOT:db` collections")
+        }
+        verbs::Error::NoSuchDocument { .. } => say(
+            Exit::Failed,
+            "`icecore history db.collection/ID` looks in all snapshots, `icecore ls \
+             SNAPSHOT:db.collection` shows ids",
+        ),
+        verbs::Error::NoDocuments { .. } => {
+            say(Exit::Failed, "its documents are those of the collection that it looks at")
+        }
+        verbs::Error::ADatabase { .. } => {
+            say(Exit::Failed, "`icecore ls SNAPSHOT:db` shows its collections")
+        }
+        verbs::Error::CollectionRecord { .. }
+        | verbs::Error::CatalogueKey { .. }
+        | verbs::Error::Document { .. }
+        | verbs::Error::DocumentLength { .. } => say(Exit::Damaged, CHECK),
         verbs::Error::NotAFile { .. } => {
             say(Exit::Failed, "`icecore ls` and `icecore restore` take directories")
         }

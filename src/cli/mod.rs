@@ -3,9 +3,12 @@
 mod args;
 mod backup;
 mod cat;
+mod changes;
 mod check;
 mod completions;
 mod diff;
+mod document;
+mod dump;
 mod environment;
 mod exit;
 mod failure;
@@ -13,6 +16,7 @@ mod filter;
 mod find;
 mod forget;
 mod hint;
+mod history;
 mod init;
 mod interrupt;
 mod item;
@@ -103,6 +107,8 @@ fn run(line: CommandLine, screen: &mut Screen) -> Result<Exit, Failure> {
         Verb::Cat(args) => cat::run(&args, &global, screen),
         Verb::Find(args) => find::run(&args, &global, screen),
         Verb::Diff(args) => diff::run(&args, &global, screen),
+        Verb::Dump(args) => dump::run(&args, &global, screen),
+        Verb::History(args) => history::run(&args, &global, screen),
         Verb::Restore(args) => restore::run(&args, &global, screen),
         Verb::Mount(args) => mount::run(&args, &global, screen),
         Verb::Tag(args) => tag::run(&args, &global, screen),

@@ -4,6 +4,7 @@
 //! fields, names that are empty, doubled or not UTF-8, a NaN's payload) survives every road.
 
 pub mod extjson;
+pub mod fields;
 pub mod kind;
 pub mod namespace;
 pub mod query;

@@ -83,11 +83,13 @@ impl CollectionRecord {
             }
             None => None,
         };
-        let id_index = field(bytes, "idIndex")?.map(|index| nested(&index, "idIndex")).transpose()?;
+        let id_index =
+            field(bytes, "idIndex")?.map(|index| nested(&index, "idIndex")).transpose()?;
         let indexes = needed(bytes, "indexes")?;
         let indexes = indexes.as_doc().filter(|_| indexes.kind == kind::ARRAY);
         let indexes = document::elements(indexes.ok_or(wrong("indexes"))?);
-        let indexes = indexes.map(|index| nested(&index.map_err(Error::CollectionRecord)?, "indexes"));
+        let indexes =
+            indexes.map(|index| nested(&index.map_err(Error::CollectionRecord)?, "indexes"));
         Ok(CollectionRecord {
             kind: named(bytes, "type", &KINDS)?,
             uuid,

@@ -2,6 +2,7 @@
 
 mod dir;
 mod draft;
+pub mod dump;
 mod error;
 mod meta;
 mod place;

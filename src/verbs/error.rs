@@ -1,6 +1,6 @@
 //! What can go wrong with a verb that reads.
 
-use crate::{format, tree};
+use crate::{document::Malformed, format, tree};
 
 /// `E` is the repository's error.
 #[derive(Debug, thiserror::Error)]
@@ -17,4 +17,24 @@ pub enum Error<E: std::error::Error + 'static> {
     NoPath { path: String },
     #[error("the snapshot holds no files")]
     NoFiles,
+    #[error("the snapshot holds no collections")]
+    NoCollections,
+    #[error("the snapshot has no database {database}")]
+    NoSuchDatabase { database: String },
+    #[error("the snapshot has no collection {namespace}")]
+    NoSuchCollection { namespace: String },
+    #[error("{namespace} has no document {id}")]
+    NoSuchDocument { namespace: String, id: String },
+    #[error("{database} is a database, not a collection")]
+    ADatabase { database: String },
+    #[error("{namespace} is a view: it has no documents of its own")]
+    NoDocuments { namespace: String },
+    #[error("the catalogue names a collection {namespace:?}, which can be none")]
+    CatalogueKey { namespace: String },
+    #[error("the record of the collection {namespace} can't be understood")]
+    CollectionRecord { namespace: String, source: format::Error },
+    #[error("a document can't be understood")]
+    Document { source: Malformed },
+    #[error("a document of {bytes} bytes is longer than any server takes")]
+    DocumentLength { bytes: u64 },
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod collect;
+mod deployment;
 mod document_vectors;
 mod documents;
 mod format_page;

@@ -1,0 +1,208 @@
+//! The documents of a collection: one by its `_id`, a stretch of them, or all.
+
+use std::{cmp::Ordering, ops::Bound};
+
+use bytes::Bytes;
+
+use super::{Collection, Found};
+use crate::{
+    document::{
+        self, Element, OwnedValue,
+        extjson::{Flavour, value_to_text},
+        typed_id,
+    },
+    format::catalogue::DocumentKeys,
+    limits::DOCUMENT_MAX_BYTES,
+    repo::ReadBlobs,
+    tree::{
+        self, KeyRange, Pieces, Root, Value,
+        content::{length, read_range},
+    },
+    verbs::Error,
+};
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    pub key: Bytes,
+    /// As the server gave it.
+    pub bytes: Bytes,
+}
+
+impl Document {
+    pub fn id(&self) -> Option<Element<'_>> {
+        document::get(&self.bytes, b"_id").ok().flatten()
+    }
+}
+
+/// The `_id` of a document, or of the head of a long one, for people: Extended JSON that can be
+/// typed. Without one, as in some system collections: its place in natural order.
+pub fn id_text(head: &[u8], key: &[u8]) -> String {
+    let id = document::get(head, b"_id").ok().flatten();
+    let text = id.and_then(|id| value_to_text(&id, Flavour::Relaxed).ok());
+    text.unwrap_or_else(|| match key.try_into() {
+        Ok(place) => format!("#{}", u64::from_be_bytes(place)),
+        Err(_) => format!("#{}", hex::encode(key)),
+    })
+}
+
+/// The bytes of the document that a value stands for.
+pub fn content<R: ReadBlobs>(reader: &R, value: &Value) -> Result<Bytes, Error<R::Error>> {
+    if value.pieces == Pieces::None {
+        return Ok(value.head.clone());
+    }
+    let expected = length(&value.pieces).unwrap_or(u64::MAX);
+    if expected > DOCUMENT_MAX_BYTES as u64 {
+        return Err(Error::DocumentLength { bytes: expected });
+    }
+    let mut bytes = Vec::with_capacity(expected as usize);
+    let mut take = |some: &[u8]| bytes.extend_from_slice(some);
+    read_range(reader, &value.pieces, 0..DOCUMENT_MAX_BYTES as u64, &mut take)?;
+    Ok(bytes.into())
+}
+
+/// How long the document is, without reading it.
+pub fn document_bytes(value: &Value) -> u64 {
+    match value.pieces {
+        Pieces::None => value.head.len() as u64,
+        _ => length(&value.pieces).unwrap_or_default(),
+    }
+}
+
+/// The collection that was found, if a database alone is not what was asked for.
+pub fn needed_collection<E: std::error::Error>(
+    found: Found,
+) -> Result<(Collection, Option<String>), Error<E>> {
+    match found {
+        Found::Database(database) => Err(Error::ADatabase { database }),
+        Found::Collection(collection) => Ok((*collection, None)),
+        Found::Document(collection, id) => Ok((*collection, Some(id))),
+    }
+}
+
+/// The document whose `_id` a person typed: the first of the readings that is there. Reads one
+/// node a level for each; where documents stand in natural order, all of them up to it.
+pub fn by_id<R: ReadBlobs>(
+    reader: &R,
+    collection: &Collection,
+    typed: &str,
+) -> Result<Document, Error<R::Error>> {
+    let root = root_of(collection)?;
+    for id in typed_id::readings(typed) {
+        let found = match collection.record.keys {
+            DocumentKeys::Id => {
+                let key = key_of(&id)?;
+                tree::get(reader, &root, &key)?.map(|value| (Bytes::from(key), value))
+            }
+            DocumentKeys::Ordinal => by_scan(reader, &root, &id)?,
+        };
+        if let Some((key, value)) = found {
+            return Ok(Document { key, bytes: content(reader, &value)? });
+        }
+    }
+    let namespace = collection.namespace.to_string();
+    Err(Error::NoSuchDocument { namespace, id: typed.to_owned() })
+}
+
+fn by_scan<R: ReadBlobs>(
+    reader: &R,
+    root: &Root,
+    id: &OwnedValue,
+) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
+    for found in tree::iter(reader, root, KeyRange::all()) {
+        let (key, value) = found?;
+        if order(&value.head, id) == Some(Ordering::Equal) {
+            return Ok(Some((key, value)));
+        }
+    }
+    Ok(None)
+}
+
+/// How the `_id` of what stands under a value compares with another.
+fn order(head: &[u8], id: &OwnedValue) -> Option<Ordering> {
+    let own = document::get(head, b"_id").ok().flatten()?;
+    Some(document::compare(&own, &id.element()))
+}
+
+fn key_of<E: std::error::Error>(id: &OwnedValue) -> Result<Vec<u8>, Error<E>> {
+    document::id_key(&id.element()).map_err(|source| Error::Document { source })
+}
+
+fn root_of<E: std::error::Error>(collection: &Collection) -> Result<Root, Error<E>> {
+    let namespace = || collection.namespace.to_string();
+    collection.root.ok_or_else(|| Error::NoDocuments { namespace: namespace() })
+}
+
+/// From which `_id` up to which, both included, as a person typed them: the first way to read a
+/// text counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bounds {
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// The documents within the bounds, in the order of the tree.
+pub fn documents<'a, R: ReadBlobs>(
+    reader: &'a R,
+    collection: &Collection,
+    bounds: &Bounds,
+) -> Result<Documents<'a, R>, Error<R::Error>> {
+    let root = root_of(collection)?;
+    let first = |typed: &Option<String>| {
+        typed.as_ref().map(|typed| typed_id::readings(typed).swap_remove(0))
+    };
+    let (from, to) = (first(&bounds.from), first(&bounds.to));
+    if collection.record.keys == DocumentKeys::Ordinal {
+        return Ok(Documents {
+            reader,
+            iter: tree::iter(reader, &root, KeyRange::all()),
+            from,
+            to,
+        });
+    }
+    let keys = [from.as_ref().map(key_of).transpose()?, to.as_ref().map(key_of).transpose()?];
+    let bound = |key: &'_ Option<Vec<u8>>| key.clone().map_or(Bound::Unbounded, Bound::Included);
+    let (from, to) = (bound(&keys[0]), bound(&keys[1]));
+    let range = KeyRange::new(from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
+    Ok(Documents { reader, iter: tree::iter(reader, &root, range), from: None, to: None })
+}
+
+/// See `documents`.
+pub struct Documents<'a, R> {
+    reader: &'a R,
+    iter: tree::Iter<'a, R>,
+    /// Where keys say nothing about ids.
+    from: Option<OwnedValue>,
+    to: Option<OwnedValue>,
+}
+
+impl<R: ReadBlobs> Documents<'_, R> {
+    /// The next one's key and value, without the bytes of a long document.
+    pub fn next_value(&mut self) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
+        for found in self.iter.by_ref() {
+            let (key, value) = found?;
+            let compared = |bound: &OwnedValue| order(&value.head, bound);
+            let is_below =
+                self.from.as_ref().is_some_and(|b| compared(b).is_none_or(Ordering::is_lt));
+            let is_above =
+                self.to.as_ref().is_some_and(|b| compared(b).is_none_or(Ordering::is_gt));
+            if !is_below && !is_above {
+                return Ok(Some((key, value)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step(&mut self) -> Result<Option<Document>, Error<R::Error>> {
+        let Some((key, value)) = self.next_value()? else { return Ok(None) };
+        Ok(Some(Document { key, bytes: content(self.reader, &value)? }))
+    }
+}
+
+impl<R: ReadBlobs> Iterator for Documents<'_, R> {
+    type Item = Result<Document, Error<R::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}

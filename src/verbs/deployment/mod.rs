@@ -1,0 +1,15 @@
+//! What a snapshot holds of a deployment: its collections, and the documents in them.
+//!
+//! Everything here reads the repository alone; no server is needed, none is asked.
+
+mod catalogue;
+pub mod diff;
+mod documents;
+
+pub use catalogue::{
+    Collection, Found, catalogue_root, collection, collections, databases, resolve,
+};
+pub use documents::{
+    Bounds, Document, Documents, by_id, content, document_bytes, documents, id_text,
+    needed_collection,
+};

@@ -1,0 +1,5 @@
+//! Reading what a snapshot holds of a deployment, without any server.
+
+mod commands;
+mod places;
+mod scene;
