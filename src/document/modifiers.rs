@@ -3,6 +3,10 @@
 //! A path is names with dots between; in an array a name is a place. Fields that are not there come
 //! at the end, with the documents above them, in the order of the entry; what `$unset` takes from
 //! an array becomes null. A path that leads through a value without fields changes nothing.
+//!
+//! Made on the document that they were made on, they give it to the byte. Made on a later one, as
+//! after a scan, all of them together give the same fields and values, but fields that went and came
+//! again may stand in another order, which such a log does not tell.
 
 use hashbrown::HashMap;
 

@@ -12,11 +12,14 @@ use super::{
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
+/// So many bytes stand in each document beside what changes.
+pub const FILLER: usize = 2000;
+
 /// Long enough that the server finds a diff shorter than the document.
 pub fn base(chance: &mut Chance, number: i64) -> Vec<u8> {
     doc(|w| {
         w.push_i64(b"_id", number);
-        w.push_str(b"filler", "x".repeat(2000));
+        w.push_str(b"filler", "x".repeat(FILLER));
         fields(chance, w, 0);
         // Only raw bytes can be so.
         w.push_str(b"not UTF-8 \xff", b"\xff\0\xfe");

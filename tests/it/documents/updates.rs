@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use icecore::document::{apply_diff, apply_modifiers, get, id_key};
+use icecore::document::{
+    Element, apply_diff, apply_modifiers, elements,
+    extjson::{self, Flavour},
+    get, id_key,
+};
 
 use super::{
     DB, all, array, doc, insert,
     random::{Chance, value},
     run,
-    statements::{base, statement},
+    statements::{FILLER, base, statement},
 };
 use crate::mongod::{Deployment, version};
 
@@ -20,8 +24,15 @@ const UPDATES_A_ROUND: usize = 1000;
 #[derive(Default)]
 struct Replayed {
     collections: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// The changes since the last comparison, by the document, each with what came of it.
+    changes: BTreeMap<(Vec<u8>, Vec<u8>), Vec<Changed>>,
     after: u64,
     counts: Counts,
+}
+
+struct Changed {
+    o: Vec<u8>,
+    made: Vec<u8>,
 }
 
 /// How many changes there were of each kind.
@@ -34,7 +45,7 @@ struct Counts {
 
 impl Counts {
     /// What the `o` of an entry makes of a document.
-    fn changed(&mut self, old: &[u8], o: &[u8], entry: &[u8]) -> Vec<u8> {
+    fn changed(&mut self, old: &[u8], o: &[u8]) -> Vec<u8> {
         if get(o, b"_id").unwrap().is_some() {
             self.replacements += 1;
             return o.to_vec();
@@ -49,7 +60,7 @@ impl Counts {
                 apply_modifiers(old, o)
             }
         };
-        made.unwrap_or_else(|error| panic!("{error}\n{}\n{}", shown(old), shown(entry)))
+        made.unwrap_or_else(|error| panic!("{error}\n{}\n{}", shown(old), shown(o)))
     }
 }
 
@@ -64,6 +75,7 @@ fn changes_of_the_log_make_what_the_server_stores() {
         update(&server, &mut chance);
         replayed.read_log(&server);
         replayed.compare(&server, "updated");
+        replayed.change_once_more(&mut chance);
     }
     let counts = format!("{:?}", replayed.counts);
     let Counts { diffs, modifiers, replacements } = replayed.counts;
@@ -157,9 +169,31 @@ impl Replayed {
                     let id = field(b"o2").unwrap().as_doc().unwrap();
                     let collection = self.collections.get_mut(&ns).unwrap();
                     let stored = collection.get_mut(&key(id)).unwrap();
-                    *stored = self.counts.changed(stored, o, entry);
+                    *stored = self.counts.changed(stored, o);
+                    let changes = self.changes.entry((ns, key(id))).or_default();
+                    changes.push(Changed { o: o.to_vec(), made: stored.clone() });
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// A scan reads a document some time after the changes that are made to it begin; made once
+    /// more on what they led to, they must lead to the same. But for the order of fields when they
+    /// are modifiers: the log of 4.4 does not tell it.
+    fn change_once_more(&mut self, chance: &mut Chance) {
+        let seen = if version().starts_with("4.4") { by_name } else { <[u8]>::to_vec };
+        for changes in std::mem::take(&mut self.changes).into_values() {
+            let last = &changes.last().unwrap().made;
+            for _ in 0..3 {
+                let read_after = chance.below(changes.len());
+                let from = chance.below(read_after + 1);
+                let mut document = changes[read_after].made.clone();
+                for change in &changes[from..] {
+                    document = Counts::default().changed(&document, &change.o);
+                }
+                let same = seen(&document) == seen(last);
+                assert!(same, "{}\nand\n{}", shown(&document), shown(last));
             }
         }
     }
@@ -180,8 +214,22 @@ fn key(doc: &[u8]) -> Vec<u8> {
     id_key(&get(doc, b"_id").unwrap().unwrap()).unwrap()
 }
 
-/// For a person, as far as the crate can read it.
+/// The same document with its fields in the order of their names, and so within it.
+fn by_name(document: &[u8]) -> Vec<u8> {
+    let mut fields: Vec<Element> = elements(document).map(Result::unwrap).collect();
+    fields.sort_by_key(|field| field.name);
+    doc(|w| {
+        for field in fields {
+            match field.as_doc() {
+                Some(inner) => w.push_raw(field.kind, field.name, &by_name(inner)),
+                None => w.push(&field),
+            }
+        }
+    })
+}
+
+/// For a person.
 fn shown(doc: &[u8]) -> String {
-    let read = mongodb::bson::Document::from_reader(doc);
-    read.map_or_else(|_| format!("{doc:02x?}"), |doc| doc.to_string())
+    let text = extjson::to_text(doc, Flavour::Relaxed).unwrap();
+    text.replace(&"x".repeat(FILLER), "...")
 }
