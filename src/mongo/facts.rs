@@ -38,6 +38,11 @@ impl Facts {
         format!("{major}.{minor}.{patch}")
     }
 
+    /// From 5.0 on a server reads as of a moment outside of transactions.
+    pub fn reads_as_of_a_moment(&self) -> bool {
+        self.is_replica_set() && self.version >= (5, 0, 0)
+    }
+
     /// From 6.0 on a server refuses to answer for another collection of the same name.
     pub fn checks_collection_uuid(&self) -> bool {
         self.version >= (6, 0, 0)

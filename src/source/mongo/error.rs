@@ -14,6 +14,8 @@ pub enum Error {
     Sharded { uri: String },
     #[error("{member} is a standalone server: it has no {asked} to read at one moment")]
     Standalone { member: String, asked: &'static str },
+    #[error("{member} has the version {version}; servers read as of one moment from 5.0 on")]
+    TooOld { member: String, version: String },
     /// What was read so far can't become a snapshot of one moment. Another capture may.
     #[error("it has to start again: {why}")]
     StartAgain { why: String },
@@ -63,6 +65,10 @@ impl Error {
             Error::Standalone { .. } => Some(
                 "restart it as a replica set of one member: mongod --replSet rs0, then once \
                  rs.initiate() in mongosh"
+                    .to_owned(),
+            ),
+            Error::TooOld { .. } => Some(
+                "let the user read the oplog (role `backup`) and leave the choice to icecore"
                     .to_owned(),
             ),
             Error::Restless { .. } => Some(

@@ -17,12 +17,16 @@ pub(super) fn whichever_fits(
     options: &Options,
     has_oplog: bool,
 ) -> Result<(Mode, Vec<Collection>), Error> {
-    if !has_oplog {
+    if !has_oplog && link.facts().reads_as_of_a_moment() {
         return snapshot(link, options);
+    }
+    if !has_oplog {
+        // The error names what is missing.
+        oplog::first(link)?;
     }
     let (mode, catalogue) = fuzzy(link, options)?;
     let capped = catalogue.iter().any(|collection| collection.keys == Keys::Ordinal);
-    let window = link.facts().history_window;
+    let window = link.facts().history_window.filter(|_| link.facts().reads_as_of_a_moment());
     if capped || !window.is_some_and(|window| fits(link, &catalogue, window)) {
         return Ok((mode, catalogue));
     }
@@ -49,6 +53,11 @@ pub(super) fn fuzzy(link: &Link, options: &Options) -> Result<(Mode, Vec<Collect
 
 /// A moment, and the catalogue that was the same before and after it.
 pub(super) fn snapshot(link: &Link, options: &Options) -> Result<(Mode, Vec<Collection>), Error> {
+    let facts = link.facts();
+    if !facts.reads_as_of_a_moment() {
+        let (member, version) = (facts.member.clone(), facts.version_text());
+        return Err(Error::TooOld { member, version });
+    }
     let mut before = listing::read(link, options)?;
     for round in 0..limits::CATALOGUE_TRIES {
         let at = now(link)?;

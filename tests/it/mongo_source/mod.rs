@@ -38,6 +38,12 @@ pub fn settle(capture: &mut Capture) -> Settled {
     capture.settle(&Progress::silent()).unwrap()
 }
 
+/// Whether the servers of this run have at least this version.
+pub fn since(major: u32) -> bool {
+    let version = crate::mongod::version();
+    version.split('.').next().unwrap().parse::<u32>().unwrap() >= major
+}
+
 /// The kind and bytes of a document's `_id`.
 pub fn id_of(document: &[u8]) -> Vec<u8> {
     let document = RawDocument::from_bytes(document).unwrap();
@@ -86,9 +92,14 @@ pub fn fill(deployment: &Deployment, collection: &str, count: i32) {
 /// The documents of a collection by their keys, as of a moment, by a read that needs no oplog.
 pub fn expected(link: &Link, collection: &Collection, at: Option<ClusterTime>) -> Contents {
     let at = mongodb::bson::Timestamp::from(at.unwrap());
+    let concern = match link.facts().reads_as_of_a_moment() {
+        true => mongodb::bson::rawdoc! { "level": "snapshot", "atClusterTime": at },
+        // Nobody may be writing any more.
+        false => mongodb::bson::rawdoc! { "level": "majority", "afterClusterTime": at },
+    };
     let command = mongodb::bson::rawdoc! {
         "find": collection.stored_in().as_str(),
-        "readConcern": { "level": "snapshot", "atClusterTime": at },
+        "readConcern": concern,
     };
     let documents = link.list(&collection.namespace.db, command.as_bytes()).unwrap();
     documents.into_iter().map(|document| (state::id_key(&document), document)).collect()

@@ -14,7 +14,7 @@ use icecore::{
 use mongodb::bson::{Document, doc};
 
 use super::{
-    begin, expected, fill, link,
+    begin, expected, fill, link, since,
     state::{State, scan_slowly, settled},
 };
 use crate::mongod::{Deployment, Wish};
@@ -27,19 +27,26 @@ fn under_all_kinds_of_writes_every_collection_comes_to_the_moment_exactly() {
     for collection in ["orders", "stock", "doomed", "old", "away"] {
         fill(&set, collection, DOCUMENTS);
     }
-    set.command("shop", doc! { "create": "heat", "timeseries": { "timeField": "t" } });
+    if since(5) {
+        set.command("shop", doc! { "create": "heat", "timeseries": { "timeField": "t" } });
+    }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let mut others = vec![scope.spawn(|| transactions(&set, &stop))];
         for seed in 1..=2 {
             let (set, stop) = (&set, &stop);
-            scope.spawn(move || writes(set, stop, seed));
+            others.push(scope.spawn(move || writes(set, stop, seed)));
         }
-        scope.spawn(|| transactions(&set, &stop));
         let link = link(&set);
         let mut capture = begin(&link, Wanted::Oplog).unwrap();
-        scope.spawn(|| changes_of_the_catalogue(&set));
+        others.push(scope.spawn(|| changes_of_the_catalogue(&set)));
         let mut state = scan_slowly(&capture);
+        others.pop().unwrap().join().unwrap();
         stop.store(true, Relaxed);
+        // Where the moment can be read again, the writers are still at it when it is chosen.
+        if !since(5) {
+            others.into_iter().for_each(|other| other.join().unwrap());
+        }
         let done = settled(&mut capture, &mut state);
         let point = done.point;
         assert_eq!(point.consistency, Consistency::Oplog);
@@ -79,6 +86,7 @@ fn writes(set: &Deployment, stop: &AtomicBool, seed: i32) {
             let _ = set.try_command("shop", doc! { "insert": collection, "documents": [again] });
         }
         let now = mongodb::bson::DateTime::now();
+        // An ordinary collection where there are no time series.
         set.command("shop", doc! { "insert": "heat", "documents": [{ "t": now, "v": round }] });
     }
 }
@@ -180,7 +188,7 @@ fn a_capped_collection_keeps_its_order() {
     insert(0..15_000);
     let link = link(&set);
     let error = begin(&link, Wanted::Snapshot).err().unwrap();
-    assert!(matches!(&error, Error::Capped { .. }), "{error}");
+    assert!(matches!(&error, Error::Capped { .. } | Error::TooOld { .. }), "{error}");
     let mut capture = begin(&link, Wanted::Auto).unwrap();
     // Some that the scan does not see any more, some that it sees, some that come after it.
     insert(15_000..20_000);
@@ -197,7 +205,10 @@ fn a_capped_collection_keeps_its_order() {
     let found: Vec<&Vec<u8>> = done.contents["shop.log"].values().collect();
     let there = link.list("shop", mongodb::bson::rawdoc! { "find": "log" }.as_bytes()).unwrap();
     assert!(there.len() > 10_000 && there.len() < 24_000, "{} are left", there.len());
-    assert_eq!(found, there.iter().collect::<Vec<_>>());
+    let there: Vec<&Vec<u8>> = there.iter().collect();
+    // Older servers don't log what falls out of it: those may still be there.
+    let equal = if since(5) { found == there } else { found.ends_with(&there) };
+    assert!(equal, "{} found, {} there", found.len(), there.len());
 }
 
 #[test]
