@@ -6,10 +6,15 @@ use bson::{RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 use mongodb::{
     Client,
     error::{Error as Driver, ErrorKind},
-    options::{ClientOptions, ReadPreference, SelectionCriteria, ServerAddress},
+    options::{
+        ClientOptions, ReadPreference, ReadPreferenceOptions, SelectionCriteria, ServerAddress,
+    },
 };
 
 use super::{Connect, Error, Facts, Purpose, error::Asked, link::asked, reply, uri};
+
+/// So long a secondary may take to be found where the primary was found first.
+const SECONDARY_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Found {
     pub client: Client,
@@ -36,7 +41,18 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
             SelectionCriteria::ReadPreference(ReadPreference::SecondaryPreferred { options: None })
         }),
     };
-    let hello = hello(&client, &criteria).await.map_err(|error| first_error(&asked, error))?;
+    let mut hello =
+        ask_who(&client, &criteria).await.map_err(|error| first_error(&asked, error))?;
+    if prefers_secondary(&criteria) && has_others(&hello) {
+        // The primary was known first; the others may take a moment to be found.
+        let secondary = SelectionCriteria::ReadPreference(ReadPreference::Secondary {
+            options: preference_options(&criteria),
+        });
+        let found = tokio::time::timeout(SECONDARY_PATIENCE, ask_who(&client, &secondary)).await;
+        if let Ok(Ok(other)) = found {
+            hello = other;
+        }
+    }
     let first_host = options.hosts.first().map(ToString::to_string).unwrap_or_default();
     let mut facts = told(&hello, &shown, options.default_database.clone(), first_host);
     let client = match member_alone(&options, &facts, connect.purpose) {
@@ -52,6 +68,36 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
     Ok(Found { client, facts, user })
 }
 
+fn prefers_secondary(criteria: &SelectionCriteria) -> bool {
+    let preferred = |preference: &ReadPreference| {
+        matches!(preference, ReadPreference::SecondaryPreferred { .. })
+    };
+    matches!(criteria, SelectionCriteria::ReadPreference(preference) if preferred(preference))
+}
+
+fn preference_options(criteria: &SelectionCriteria) -> Option<ReadPreferenceOptions> {
+    match criteria {
+        SelectionCriteria::ReadPreference(ReadPreference::SecondaryPreferred { options }) => {
+            options.clone()
+        }
+        _ => None,
+    }
+}
+
+/// Whether a primary speaks that has other members beside it.
+fn has_others(hello: &RawDocument) -> bool {
+    let members = ["hosts", "passives"]
+        .iter()
+        .filter_map(|name| hello.get_array(name).ok())
+        .map(|members| members.into_iter().count())
+        .sum::<usize>();
+    members > 1 && is_primary(hello)
+}
+
+fn is_primary(hello: &RawDocument) -> bool {
+    ["isWritablePrimary", "ismaster"].iter().any(|name| hello.get_bool(name).unwrap_or(false))
+}
+
 /// What goes wrong before the first answer is told of the whole deployment.
 fn first_error(asked: &Asked, error: Driver) -> Error {
     match asked.error(error) {
@@ -61,7 +107,7 @@ fn first_error(asked: &Asked, error: Driver) -> Error {
 }
 
 /// Older servers know the question only by its old name.
-async fn hello(client: &Client, criteria: &SelectionCriteria) -> Result<RawDocumentBuf, Driver> {
+async fn ask_who(client: &Client, criteria: &SelectionCriteria) -> Result<RawDocumentBuf, Driver> {
     let admin = client.database("admin");
     for name in ["hello", "isMaster"] {
         let mut command = RawDocumentBuf::new();
@@ -86,8 +132,6 @@ async fn ask(client: &Client, command: RawDocumentBuf) -> Result<RawDocumentBuf,
 
 fn told(hello: &RawDocument, uri: &str, database: Option<String>, host: String) -> Facts {
     let text = |name: &str| hello.get_str(name).ok().map(str::to_owned);
-    let is_primary =
-        ["isWritablePrimary", "ismaster"].iter().any(|name| hello.get_bool(name).unwrap_or(false));
     Facts {
         uri: uri.to_owned(),
         database,
@@ -95,7 +139,7 @@ fn told(hello: &RawDocument, uri: &str, database: Option<String>, host: String) 
         set_name: text("setName"),
         member: text("me").unwrap_or(host),
         is_mongos: hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
-        is_primary,
+        is_primary: is_primary(hello),
         history_window: None,
         cluster_time: reply::operation_time(hello.as_bytes()),
     }

@@ -149,7 +149,11 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
     assert!(hint.contains(r#"db.grantRolesToUser("reader", ["backup"])"#), "{hint}");
 
     let stranger = user("stranger", vec![]);
-    let options = icecore::source::mongo::Options { db: Some("shop".into()), ..super::options() };
+    let options = icecore::source::mongo::Options {
+        db: Some("shop".into()),
+        consistency: Wanted::Plain,
+        ..super::options()
+    };
     let silent = icecore::progress::Progress::silent();
     let error = icecore::source::mongo::Capture::begin(&stranger, options, &silent).err().unwrap();
     assert!(matches!(&error, Error::Server(error) if error.is_unauthorized()), "{error}");
