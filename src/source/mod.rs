@@ -1,5 +1,6 @@
 //! Where plain bytes come from.
 
+pub mod dump;
 mod error;
 pub mod files;
 pub mod mongo;
