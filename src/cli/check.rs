@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use icecore::{
     repo::collect::{DamagedPack, Fault, ReadData},
-    verbs::check::{self, Outcome},
+    verbs::check::{self, DeploymentDamage, DocumentGap, Outcome},
 };
 use serde_json::{Value, json};
 
@@ -124,7 +124,11 @@ fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
         screen.line(&format!("lost: a part of snapshot {}'s tree: {error}", sid.short()))?;
     }
     for touched in &outcome.touched {
-        let count = units::counted(touched.count, "file", "files");
+        let mut count = units::counted(touched.count, "file", "files");
+        let documents = touched.deployment.count;
+        if documents > 0 || !touched.deployment.is_none() {
+            count = format!("{count}, {}", units::counted(documents, "document", "documents"));
+        }
         screen.line(&format!("snapshot {} is not whole: {count}", touched.sid.short()))?;
         for path in &touched.paths {
             screen.line(&format!("  {}", printable(path.as_bytes())))?;
@@ -137,9 +141,35 @@ fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
             let path = printable(path.as_bytes());
             screen.line(&format!("  and what follows {path}, up to the next whole node"))?;
         }
+        name_documents(&touched.deployment, screen)?;
     }
     if !checked.damaged.is_empty() && outcome.touched.is_empty() {
         screen.line("no snapshot needs what is damaged")?;
+    }
+    Ok(())
+}
+
+fn name_documents(damage: &DeploymentDamage, screen: &mut Screen) -> Result<(), Failure> {
+    for document in &damage.documents {
+        screen.line(&format!("  {}", printable(document.as_bytes())))?;
+    }
+    let more = damage.count - damage.documents.len() as u64;
+    if more > 0 {
+        screen.line(&format!("  and {} more documents", units::count(more)))?;
+    }
+    for DocumentGap { namespace, after, before } in &damage.gaps {
+        let stretch = match (after, before) {
+            (None, None) => "all documents".to_owned(),
+            (Some(after), None) => format!("what follows {after}"),
+            (None, Some(before)) => format!("what comes before {before}"),
+            (Some(after), Some(before)) => format!("what lies between {after} and {before}"),
+        };
+        let line = format!("  and {stretch} in {namespace}");
+        screen.line(&printable(line.as_bytes()))?;
+    }
+    for namespace in &damage.catalogue_gaps_after {
+        let line = format!("  and the collections that follow {namespace}");
+        screen.line(&printable(line.as_bytes()))?;
     }
     Ok(())
 }
@@ -189,6 +219,10 @@ fn document(outcome: &Outcome, took: Duration) -> Value {
                 "files": touched.count,
                 "paths": touched.paths,
                 "gaps_after": touched.gaps_after,
+                "documents": touched.deployment.count,
+                "document_ids": touched.deployment.documents,
+                "document_gaps": touched.deployment.gaps,
+                "collection_gaps_after": touched.deployment.catalogue_gaps_after,
             })
         })
         .collect();

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+pub use super::check_documents::{DeploymentDamage, DocumentGap};
 use super::{
+    check_documents::Collections,
+    deployment::catalogue_root,
     entries::{self, files_root},
     prune::Error,
     reach::Trees,
@@ -11,14 +14,14 @@ use crate::{
     id::{BlobId, Sid},
     progress::Progress,
     repo::{
-        Kept, Reader, Repository,
+        self, Kept, Reader, Repository,
         collect::{self, Checked, Ground, ReadData},
     },
     tree::{self, KeyRange, Pieces, Root, Value, content::pieces},
 };
 
-/// So many paths of each snapshot are named; all are counted.
-const PATHS_NAMED_MAX: usize = 100;
+/// So many paths, and so many documents, of each snapshot are named; all are counted.
+pub(super) const NAMED_MAX: usize = 100;
 
 /// What was found, and what it means.
 #[derive(Debug, Default)]
@@ -41,12 +44,25 @@ impl Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
     pub sid: Sid,
-    /// The first of them, in order.
+    /// The first of the files, in order.
     pub paths: Vec<String>,
     /// How many in all.
     pub count: u64,
     /// After these paths something is missing from the tree itself; how much is not known.
     pub gaps_after: Vec<String>,
+    /// Of collections and documents.
+    pub deployment: DeploymentDamage,
+}
+
+impl Touched {
+    fn of(sid: Sid) -> Self {
+        let (paths, gaps_after) = Default::default();
+        Touched { sid, paths, count: 0, gaps_after, deployment: DeploymentDamage::default() }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.count == 0 && self.gaps_after.is_empty() && self.deployment.is_none()
+    }
 }
 
 /// Checks, and writes down what is bad.
@@ -82,26 +98,33 @@ fn touched(
     progress: &Progress,
 ) -> Result<Vec<Touched>, Error> {
     let mut touched = Vec::new();
+    let mut collections = Collections::new(reader, bad);
     progress.expect(all.len() as u64, 0);
     for kept in all {
         if progress.is_cancelled() {
             return Err(collect::Error::Cancelled.into());
         }
+        let mut found = Touched::of(kept.sid);
         if let Some(root) = files_root(&kept.snapshot) {
-            touched.extend(touched_one(reader, kept.sid, &root, bad)?);
+            walk_files(reader, &root, bad, &mut found)?;
+        }
+        if let Some(root) = catalogue_root(&kept.snapshot) {
+            found.deployment = collections.of_catalogue(&root)?;
+        }
+        if !found.is_whole() {
+            touched.push(found);
         }
         progress.done(1, 0);
     }
     Ok(touched)
 }
 
-fn touched_one(
+fn walk_files(
     reader: &Reader,
-    sid: Sid,
     root: &Root,
     bad: &BTreeSet<BlobId>,
-) -> Result<Option<Touched>, Error> {
-    let mut found = Touched { sid, paths: Vec::new(), count: 0, gaps_after: Vec::new() };
+    found: &mut Touched,
+) -> Result<(), Error> {
     let mut iter = tree::iter(reader, root, KeyRange::all());
     let mut last = Vec::new();
     while let Some(entry) = iter.next() {
@@ -110,26 +133,31 @@ fn touched_one(
                 last = key.to_vec();
                 if needs_bad(reader, &value, bad) {
                     found.count += 1;
-                    if found.paths.len() < PATHS_NAMED_MAX {
+                    if found.paths.len() < NAMED_MAX {
                         found.paths.push(entries::show(&key));
                     }
                 }
             }
-            Err(tree::Error::Read { source, .. }) if !source.is_damage() => {
-                return Err(source.into());
-            }
-            Err(_) => {
+            Err(error) => {
+                is_damage(error)?;
                 found.gaps_after.push(entries::show(&last));
                 iter.go_on_past_error();
             }
         }
     }
-    let is_whole = found.count == 0 && found.gaps_after.is_empty();
-    Ok((!is_whole).then_some(found))
+    Ok(())
+}
+
+/// What ends the check as an error; damage does not.
+pub(super) fn is_damage(error: tree::Error<repo::Error>) -> Result<(), Error> {
+    match error {
+        tree::Error::Read { source, .. } if !source.is_damage() => Err(source.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A long list of pieces that can't be read is as bad as a piece that can't.
-fn needs_bad(reader: &Reader, value: &Value, bad: &BTreeSet<BlobId>) -> bool {
+pub(super) fn needs_bad(reader: &Reader, value: &Value, bad: &BTreeSet<BlobId>) -> bool {
     match &value.pieces {
         Pieces::None | Pieces::Map(_) => false,
         Pieces::List(list) => list.iter().any(|piece| piece.id.is_some_and(|id| bad.contains(&id))),

@@ -4,6 +4,7 @@ pub mod address;
 pub mod backup;
 pub mod cat;
 pub mod check;
+mod check_documents;
 pub mod deployment;
 pub mod diff;
 pub mod dump;

@@ -25,7 +25,8 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 
 const METADATA: &str = r#"{"options":{"capped":true,"size":{"$numberInt":"4096"}},"indexes":[
     {"v":{"$numberInt":"2"},"key":{"_id":{"$numberInt":"1"}},"name":"_id_"},
-    {"v":{"$numberInt":"2"},"key":{"b":{"$numberDouble":"1.0"},"a":{"$numberInt":"-1"}},"name":"b_1"}],
+    {"v":{"$numberInt":"2"},"key":{"b":{"$numberDouble":"1.0"},"a":{"$numberInt":"-1"}},
+     "name":"b_1"}],
     "uuid":"00112233445566778899aabbccddeeff","collectionName":"log","type":"collection"}"#;
 const VIEW: &str = r#"{"options":{"viewOn":"log","pipeline":[]},"indexes":[],"uuid":"",
     "collectionName":"view","type":"view"}"#;

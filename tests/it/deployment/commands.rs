@@ -1,5 +1,7 @@
 //! ls, cat and their kin on documents, as a person and a script meet them.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use super::scene::{Scene, commit};
 use crate::cli::Desk;
 
@@ -222,4 +224,64 @@ fn dump_makes_what_mongorestore_takes() {
     let summary = desk.json(&["dump", "latest", "--out", "lines", "--format", "jsonl", "--gzip"]);
     assert_eq!((&summary["documents"], &summary["collections"]), (&4.into(), &2.into()));
     assert!(desk.path("lines/shop/orders.jsonl.gz").exists());
+}
+
+#[test]
+fn check_names_the_documents_that_damage_touches() {
+    let desk = Desk::new();
+    desk.init();
+    let mut scene = Scene::default();
+    // Bytes that do not shrink: several leaves, and one document in chunks of its own.
+    let noise = |seed: u32, length: usize| {
+        let mut bytes = vec![0; length / 2];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        hex::encode(bytes)
+    };
+    let docs: Vec<String> =
+        (0..3000).map(|n| format!("{{\"_id\":{n},\"x\":\"{}\"}}", noise(n, 2000))).collect();
+    let docs: Vec<&str> = docs.iter().map(String::as_str).collect();
+    scene.collection("shop", "orders", &docs);
+    commit(&desk.path("repository"), "correct horse", &scene);
+    let mut scene = Scene::default();
+    let long = format!("{{\"_id\":\"long\",\"x\":\"{}\"}}", noise(9999, 1_500_000));
+    scene.collection("shop", "large", &[&long, r#"{"_id":"short"}"#]);
+    let packs = packs(&desk);
+    commit(&desk.path("repository"), "correct horse", &scene);
+    assert!(desk.ok(&["check", "--read-data"]).contains("no damage found"));
+    // Of each snapshot, one byte in the middle of its largest pack.
+    let (old, new): (Vec<_>, Vec<_>) =
+        self::packs(&desk).into_iter().partition(|pack| packs.contains(pack));
+    for pack in [old, new].map(|some| some.into_iter().max().unwrap().1) {
+        let mut bytes = std::fs::read(&pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::set_permissions(&pack, Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&pack, bytes).unwrap();
+    }
+    let said = desk.run(&["check", "--read-data"]);
+    assert_eq!(said.code, 13, "{}", said.out);
+    assert!(said.out.contains("0 files, 1 document\n  shop.large/\"long\"\n"), "{}", said.out);
+    let said = desk.run(&["check", "--read-data", "--json"]);
+    let lines = crate::cli::lines(&said.out);
+    let touched = lines.last().unwrap()["damaged_snapshots"].as_array().unwrap();
+    let gap = &touched.iter().find(|one| one["documents"] == 0).unwrap()["document_gaps"][0];
+    assert_eq!(gap["namespace"], "shop.orders");
+    let number = |of: &str| gap[of].as_str().map(|id| id.parse::<u32>().unwrap());
+    let (after, before) = (number("after").unwrap_or(0), number("before").unwrap_or(3000));
+    assert!(after < before && before - after < 1000, "one leaf is missing: {gap}");
+}
+
+/// Size and path of each pack.
+fn packs(desk: &Desk) -> Vec<(u64, std::path::PathBuf)> {
+    let mut found = Vec::new();
+    let mut left = vec![desk.path("repository/packs")];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            match entry.metadata().unwrap() {
+                metadata if metadata.is_dir() => left.push(entry.path()),
+                metadata => found.push((metadata.len(), entry.path())),
+            }
+        }
+    }
+    found
 }
