@@ -141,6 +141,8 @@ pub const SCAN_BATCH_DOCUMENTS: u32 = 10_000;
 pub const SCAN_FAILURES_MAX: u32 = 8;
 /// So fast a scan is taken to be when it is asked whether it fits into the server's history.
 pub const SCAN_ASSUMED_BYTES_PER_SECOND: u64 = 64 * MIB as u64;
+/// So long the majority of a set may take to have what one member has.
+pub const MAJORITY_PATIENCE_MILLIS: i32 = 60_000;
 /// A catalogue is read so often until it stays the same.
 pub const CATALOGUE_TRIES: u32 = 6;
 

@@ -9,6 +9,8 @@ use mongodb::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+use crate::limits;
+
 use super::{
     Cursor, Error, Facts,
     cursor::Question,
@@ -16,6 +18,9 @@ use super::{
     find::{find, primary},
     throttle::Throttle,
 };
+
+/// Entries of a listing in one reply.
+const LISTED_AT_ONCE: u32 = 1000;
 
 /// What a link is for, which decides the member it speaks with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,13 +109,40 @@ impl Link {
         Ok(Cursor::open(self, question, self.inner.throttle.clone()))
     }
 
-    /// All documents of `command`'s cursor; for listings, which fit into memory.
+    /// As [`Link::run`], and again while the connection is lost or the member changes its role;
+    /// so only for what may be done twice.
+    pub fn ask(&self, db: &str, command: &[u8]) -> Result<Vec<u8>, Error> {
+        self.patiently(|| self.run(db, command))
+    }
+
+    /// All documents of `command`'s cursor; for listings, which fit into memory. Asked again as
+    /// [`Link::ask`] does.
     pub fn list(&self, db: &str, command: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        let mut documents = Vec::new();
-        for batch in self.cursor(db, command, 1000)? {
-            documents.extend(batch?.documents().map(<[u8]>::to_vec));
+        self.patiently(|| {
+            let mut documents = Vec::new();
+            for batch in self.cursor(db, command, LISTED_AT_ONCE)? {
+                documents.extend(batch?.documents().map(<[u8]>::to_vec));
+            }
+            Ok(documents)
+        })
+    }
+
+    fn patiently<T>(&self, ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+        let mut failures = 0;
+        loop {
+            match ask() {
+                Err(error) if error.is_passing() && failures < limits::SCAN_FAILURES_MAX => {
+                    failures += 1;
+                    self.pause_after(failures);
+                }
+                answered => return answered,
+            }
         }
-        Ok(documents)
+    }
+
+    /// Waits the longer the more often in a row something went wrong.
+    pub fn pause_after(&self, failures: u32) {
+        self.sleep(Duration::from_millis(100 << failures.min(6)));
     }
 
     /// The bound that was asked for.

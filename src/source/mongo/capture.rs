@@ -138,6 +138,7 @@ impl Capture {
         }
         let sorters = (self.options.sorter(1), self.options.sorter(4));
         let gathering = Gathering::new(&catalogue, sorters.0, sorters.1);
+        oplog::await_majority(link, until)?;
         let mut reader = settle::Reader::new(link, gathering, &self.since_of);
         reader.read(since, until)?;
         let is_missing = |uuid: &Uuid| {

@@ -5,7 +5,7 @@ use crate::{
     format::snapshot::ClusterTime,
 };
 
-use super::{Op, Uuid};
+use super::{Namespace, Op, Uuid, collection::BUCKETS};
 
 /// An entry, as far as it matters.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub(super) enum Meaning<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Entry<'a> {
     kind: &'a [u8],
+    namespace: &'a [u8],
     uuid: Option<Uuid>,
     object: Option<&'a [u8]>,
     object2: Option<&'a [u8]>,
@@ -46,6 +47,7 @@ impl<'a> Entry<'a> {
             let element = element?;
             match element.name {
                 b"op" => entry.kind = element.as_str().unwrap_or(b""),
+                b"ns" => entry.namespace = element.as_str().unwrap_or(b""),
                 b"ui" => entry.uuid = uuid(&element),
                 b"o" => entry.object = element.as_doc(),
                 b"o2" => entry.object2 = element.as_doc(),
@@ -76,6 +78,30 @@ impl<'a> Entry<'a> {
             b"c" => self.command(object),
             other => Ok(self.unknown(other)),
         }
+    }
+
+    /// The collections that a command on the catalogue is about; none if that can't be told, or
+    /// if it is about a whole database.
+    pub fn subjects(&self) -> Result<Option<Vec<Namespace>>, Malformed> {
+        let Some(object) = self.object else { return Ok(None) };
+        let Some(first) = document::elements(object).next().transpose()? else { return Ok(None) };
+        let text = |element: &Element<'a>| {
+            element.as_str().and_then(|text| std::str::from_utf8(text).ok())
+        };
+        let namespaces = match first.name {
+            b"renameCollection" => {
+                let to = document::get(object, b"to")?;
+                [Some(first), to].map(|name| Namespace::parse(text(&name?)?))
+            }
+            _ => {
+                let db = std::str::from_utf8(self.namespace).ok();
+                let db = db.and_then(|namespace| namespace.strip_suffix(".$cmd"));
+                let name = text(&first).map(|name| name.strip_prefix(BUCKETS).unwrap_or(name));
+                let subject = db.zip(name).map(|(db, name)| Namespace::new(db, name));
+                [subject.clone(), subject]
+            }
+        };
+        Ok(namespaces.into_iter().collect())
     }
 
     fn on_document(&self, which: &'a [u8], op: Op) -> Result<Meaning<'a>, Malformed> {
@@ -157,4 +183,124 @@ fn previous(element: &Element) -> Result<Option<ClusterTime>, Malformed> {
     }
     let time = document::get(element.value, b"ts")?.and_then(|element| time(&element));
     Ok(time.filter(|time| *time != ClusterTime::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{Binary, RawDocumentBuf, Timestamp, rawdoc, spec::BinarySubtype};
+
+    use super::*;
+
+    const UUID: Uuid = [7; 16];
+
+    fn uuid() -> Binary {
+        Binary { subtype: BinarySubtype::Uuid, bytes: UUID.to_vec() }
+    }
+
+    fn entry(
+        kind: &str,
+        object: RawDocumentBuf,
+        object2: Option<RawDocumentBuf>,
+    ) -> RawDocumentBuf {
+        let time = Timestamp { time: 5, increment: 2 };
+        let mut entry = rawdoc! {
+            "op": kind, "ns": "shop.$cmd", "ui": uuid(), "ts": time, "t": 3_i64, "o": object,
+        };
+        if let Some(object2) = object2 {
+            entry.append(bson::cstr!("o2"), object2);
+        }
+        entry
+    }
+
+    /// What is done to the document `_id: 1`.
+    fn op(entry: &RawDocumentBuf) -> (Op, bool) {
+        let entry = Entry::of(entry.as_bytes()).unwrap();
+        assert_eq!((entry.time.seconds, entry.time.increment, entry.term), (5, 2, Some(3)));
+        match entry.meaning().unwrap() {
+            Meaning::Document { uuid, id, op, is_insert } => {
+                assert_eq!((uuid, id.as_i64()), (Some(UUID), Some(1)));
+                (op, is_insert)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn changes_of_documents() {
+        let whole = rawdoc! { "_id": 1, "a": 2 };
+        let id = rawdoc! { "_id": 1 };
+        let put = Op::Put(whole.clone().into_bytes());
+        assert_eq!(op(&entry("i", whole.clone(), None)), (put.clone(), true));
+        assert_eq!(op(&entry("u", whole, Some(id.clone()))), (put, false));
+        assert_eq!(op(&entry("d", id.clone(), None)), (Op::Delete, false));
+        let diff = rawdoc! { "u": { "a": 3 } };
+        let update = rawdoc! { "$v": 2, "diff": diff.clone() };
+        assert_eq!(op(&entry("u", update, Some(id.clone()))), (Op::Diff(diff.into_bytes()), false));
+        for modifiers in
+            [rawdoc! { "$v": 1, "$set": { "a": 3 } }, rawdoc! { "$unset": { "a": true } }]
+        {
+            let modify = Op::Modify(modifiers.clone().into_bytes());
+            assert_eq!(op(&entry("u", modifiers, Some(id.clone()))), (modify, false));
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_guessed() {
+        for (kind, object) in [
+            ("u", rawdoc! { "$v": 3, "patch": {} }),
+            ("c", rawdoc! { "emptycapped": "log" }),
+            ("ci", rawdoc! { "_id": 1 }),
+            ("i", rawdoc! { "a": 1 }),
+        ] {
+            let entry = entry(kind, object, Some(rawdoc! { "_id": 1 }));
+            let entry = Entry::of(entry.as_bytes()).unwrap();
+            let meaning = entry.meaning().unwrap();
+            assert!(matches!(meaning, Meaning::Unknown { uuid: Some(UUID), .. }), "{meaning:?}");
+        }
+    }
+
+    #[test]
+    fn transactions_and_their_parts() {
+        let insert = || entry("i", rawdoc! { "_id": 1 }, None);
+        let operations = || [insert()].into_iter().collect::<bson::RawArrayBuf>();
+        for (object, pending) in [
+            (rawdoc! { "applyOps": operations() }, false),
+            (rawdoc! { "applyOps": operations(), "partialTxn": true }, true),
+            (rawdoc! { "applyOps": operations(), "prepare": true }, true),
+        ] {
+            let entry = entry("c", object, None);
+            let entry = Entry::of(entry.as_bytes()).unwrap();
+            let inner = match entry.meaning().unwrap() {
+                Meaning::Pending { operations } if pending => operations,
+                Meaning::Together { operations } if !pending => operations,
+                other => panic!("{other:?}"),
+            };
+            let first = document::elements(inner).next().unwrap().unwrap();
+            let first = Entry::of(first.as_doc().unwrap()).unwrap();
+            assert!(matches!(first.meaning().unwrap(), Meaning::Document { .. }));
+        }
+        let commit = entry("c", rawdoc! { "commitTransaction": 1 }, None);
+        assert_eq!(Entry::of(commit.as_bytes()).unwrap().meaning().unwrap(), Meaning::Commit);
+        let none = rawdoc! { "ts": Timestamp { time: 0, increment: 0 }, "t": -1_i64 };
+        let first = rawdoc! { "op": "n", "o": {}, "prevOpTime": none };
+        assert_eq!(Entry::of(first.as_bytes()).unwrap().previous, None);
+    }
+
+    #[test]
+    fn commands_say_which_collections_they_are_about() {
+        let subjects = |object: RawDocumentBuf| {
+            let entry = entry("c", object, None);
+            let entry = Entry::of(entry.as_bytes()).unwrap();
+            assert!(matches!(entry.meaning().unwrap(), Meaning::Catalogue { .. }));
+            let subjects = entry.subjects().unwrap()?;
+            Some(subjects.iter().map(Namespace::to_string).collect::<Vec<_>>().join(" "))
+        };
+        let found = subjects(rawdoc! { "create": "a.b" });
+        assert_eq!(found.as_deref(), Some("shop.a.b shop.a.b"));
+        let found = subjects(rawdoc! { "collMod": "system.buckets.heat" });
+        assert_eq!(found.as_deref(), Some("shop.heat shop.heat"));
+        let found = subjects(rawdoc! { "renameCollection": "shop.a", "to": "farm.b" });
+        assert_eq!(found.as_deref(), Some("shop.a farm.b"));
+        assert_eq!(subjects(rawdoc! { "dropDatabase": 1 }), None);
+    }
 }

@@ -28,6 +28,8 @@ pub enum Error {
          {first}"
     )]
     OplogRolledOver { member: String, since: ClusterTime, first: ClusterTime },
+    #[error("no majority of the set's members has come to {time}, where {member} is")]
+    NoMajority { member: String, time: ClusterTime },
     #[error("the oplog holds an operation that this version does not know: {what}")]
     UnknownOperation { what: String },
     #[error("{namespace} is capped, and such can't be read as of one moment without the oplog")]
@@ -79,6 +81,11 @@ impl Error {
             Error::OplogRolledOver { .. } => Some(
                 "make the oplog larger, on each member, in mongosh: \
                  db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES}); or read faster"
+                    .to_owned(),
+            ),
+            Error::NoMajority { .. } => Some(
+                "bring the set's other members up (rs.status() in mongosh shows them): what only \
+                 a minority has may be rolled back"
                     .to_owned(),
             ),
             Error::Capped { .. } => Some(

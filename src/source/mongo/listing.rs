@@ -16,7 +16,7 @@ pub(super) fn read(link: &Link, options: &Options) -> Result<Vec<Collection>, Er
     let mut found = Vec::new();
     for db in databases(link, options)? {
         for listed in list(link, &db)?.into_values() {
-            if listed.is_wanted(options) {
+            if is_wanted(&listed.namespace, options) {
                 let collection = listed.complete(link)?;
                 found.extend(collection);
             }
@@ -38,7 +38,7 @@ fn databases(link: &Link, options: &Options) -> Result<Vec<String>, Error> {
         return Ok(admin.into_iter().chain([db.clone()]).collect());
     }
     let command = rawdoc! { "listDatabases": 1, "nameOnly": true, "authorizedDatabases": true };
-    let reply = link.run("admin", command.as_bytes())?;
+    let reply = link.ask("admin", command.as_bytes())?;
     let malformed =
         |why: String| Error::Malformed { what: "the list", namespace: "databases".to_owned(), why };
     let reply = RawDocument::from_bytes(&reply).map_err(|why| malformed(why.to_string()))?;
@@ -52,6 +52,23 @@ fn databases(link: &Link, options: &Options) -> Result<Vec<String>, Error> {
     }
     names.retain(|name| name != "local" && name != "config");
     Ok(names)
+}
+
+/// Whether a collection belongs into the capture, by its name alone.
+pub(super) fn is_wanted(namespace: &Namespace, options: &Options) -> bool {
+    let Namespace { db, collection } = namespace;
+    if db == "local" || db == "config" {
+        return false;
+    }
+    if db == "admin" && matches!(collection.as_str(), "system.users" | "system.roles") {
+        return options.users_and_roles;
+    }
+    if options.db.as_ref().is_some_and(|only| only != db) {
+        return false;
+    }
+    let internal = collection.starts_with("system.");
+    let kept = !internal || (collection == "system.js" && db != "admin");
+    kept && (options.wanted)(namespace)
 }
 
 /// An entry of `listCollections`.
@@ -114,19 +131,6 @@ impl Listed {
         })
     }
 
-    fn is_wanted(&self, options: &Options) -> bool {
-        let Namespace { db, collection } = &self.namespace;
-        if db == "admin" && matches!(collection.as_str(), "system.users" | "system.roles") {
-            return options.users_and_roles;
-        }
-        if options.db.as_ref().is_some_and(|only| only != db) {
-            return false;
-        }
-        let internal = collection.starts_with("system.");
-        let kept = !internal || (collection == "system.js" && db != "admin");
-        kept && (options.wanted)(&self.namespace)
-    }
-
     /// With its indexes; none if it is gone.
     fn complete(self, link: &Link) -> Result<Option<Collection>, Error> {
         let kind = match self.kind.as_str() {
@@ -177,7 +181,7 @@ pub(super) fn size(link: &Link, collection: &Collection) -> Option<(u64, u64)> {
     let db = collection.namespace.db.as_str();
     let place = format!("{db}.{}", collection.stored_in());
     let command = rawdoc! { "dataSize": place.as_str(), "estimate": true };
-    let reply = link.run(db, command.as_bytes()).ok()?;
+    let reply = link.ask(db, command.as_bytes()).ok()?;
     let reply = RawDocument::from_bytes(&reply).ok()?;
     Some((number(reply, "numObjects")?, number(reply, "size")?))
 }

@@ -48,6 +48,7 @@ fn fits(link: &Link, catalogue: &[Collection], window: Duration) -> bool {
 /// A beginning, and the catalogue at some time after it.
 pub(super) fn fuzzy(link: &Link, options: &Options) -> Result<(Mode, Vec<Collection>), Error> {
     let since = now(link)?;
+    oplog::await_majority(link, since)?;
     Ok((Mode::Fuzzy { since }, listing::read(link, options)?))
 }
 
@@ -74,7 +75,7 @@ pub(super) fn snapshot(link: &Link, options: &Options) -> Result<(Mode, Vec<Coll
 
 /// How far the member is.
 pub(super) fn now(link: &Link) -> Result<ClusterTime, Error> {
-    let reply = link.run("admin", rawdoc! { "ping": 1 }.as_bytes())?;
+    let reply = link.ask("admin", rawdoc! { "ping": 1 }.as_bytes())?;
     operation_time(&reply).ok_or_else(|| Error::Malformed {
         what: "the time",
         namespace: link.facts().member.clone(),

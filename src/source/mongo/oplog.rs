@@ -1,7 +1,5 @@
 //! The oplog of a member, as far as it is asked for.
 
-use std::time::Duration;
-
 use bson::{RawDocumentBuf, Timestamp, rawdoc};
 
 use super::{Error, entry::Entry};
@@ -13,6 +11,8 @@ use crate::{
 
 /// CappedPositionLost: what was being read has been overwritten.
 const OVERWRITTEN: i32 = 136;
+/// MaxTimeMSExpired.
+const TIME_IS_UP: i32 = 50;
 
 /// Whether this user may read it.
 pub(super) fn may_be_read(link: &Link) -> Result<bool, Error> {
@@ -47,6 +47,24 @@ pub(super) fn at(link: &Link, time: ClusterTime) -> Result<Option<Vec<u8>>, Erro
     let Some(entry) = link.list("local", command.as_bytes())?.pop() else { return Ok(None) };
     let found = read(&entry)?.time;
     Ok((found == time).then_some(entry))
+}
+
+/// Waits until a majority of the members has all that this one has of `time` and before.
+pub(super) fn await_majority(link: &Link, time: ClusterTime) -> Result<(), Error> {
+    let command = rawdoc! {
+        "find": "oplog.rs",
+        "limit": 1,
+        "projection": { "ts": 1 },
+        "readConcern": { "level": "majority", "afterClusterTime": Timestamp::from(time) },
+        "maxTimeMS": limits::MAJORITY_PATIENCE_MILLIS,
+    };
+    match link.list("local", command.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(TIME_IS_UP) => {
+            Err(Error::NoMajority { member: link.facts().member.clone(), time })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 pub(super) fn read(entry: &[u8]) -> Result<Entry<'_>, Error> {
@@ -100,7 +118,7 @@ impl<'a> Entries<'a> {
                     if self.failures > limits::SCAN_FAILURES_MAX {
                         return Err(error.into());
                     }
-                    self.link.sleep(Duration::from_millis(100 << self.failures.min(6)));
+                    self.link.pause_after(self.failures);
                 }
                 Some(Err(error)) if error.code() == Some(OVERWRITTEN) => {
                     return Err(rolled_over(self.link, self.since)?);

@@ -1,6 +1,6 @@
 //! The documents of one collection in natural order, through lost connections and renames.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bson::{Binary, RawDocument, RawDocumentBuf, Timestamp, rawdoc, spec::BinarySubtype};
 
@@ -118,7 +118,7 @@ impl Scan {
             if self.failures > limits::SCAN_FAILURES_MAX {
                 return Err(error.into());
             }
-            self.shared.link.sleep(Duration::from_millis(100 << self.failures.min(6)));
+            self.shared.link.pause_after(self.failures);
             return Ok(true);
         }
         let code = error.code().unwrap_or(0);

@@ -27,7 +27,7 @@ pub(super) fn catalogue_of_now(
         let catalogue = listing::read(link, options)?;
         let until = moment::now(link)?;
         // A member writes to its oplog first; so what it has half done is seen here as well.
-        if !is_catalogue_changed(link, before)? {
+        if !is_catalogue_changed(link, before, options)? {
             return Ok((until, catalogue));
         }
         link.sleep(Duration::from_millis(20 << round));
@@ -36,11 +36,11 @@ pub(super) fn catalogue_of_now(
     Err(Error::Restless { member, tries: limits::CATALOGUE_TRIES })
 }
 
-fn is_catalogue_changed(link: &Link, since: ClusterTime) -> Result<bool, Error> {
+fn is_catalogue_changed(link: &Link, since: ClusterTime, options: &Options) -> Result<bool, Error> {
     let mut entries = oplog::Entries::new(link, since, None);
     while let Some(batch) = entries.next_batch()? {
         for entry in batch.documents() {
-            if changes_catalogue(&oplog::read(entry)?, 0)? {
+            if changes_catalogue(&oplog::read(entry)?, options, 0)? {
                 return Ok(true);
             }
         }
@@ -48,14 +48,21 @@ fn is_catalogue_changed(link: &Link, since: ClusterTime) -> Result<bool, Error> 
     Ok(false)
 }
 
-fn changes_catalogue(entry: &Entry, depth: u32) -> Result<bool, Error> {
+/// Whether it is about anything that the options want.
+fn changes_catalogue(entry: &Entry, options: &Options, depth: u32) -> Result<bool, Error> {
     match entry.meaning().map_err(oplog::malformed)? {
-        Meaning::Catalogue { .. } | Meaning::Unknown { .. } => Ok(true),
+        Meaning::Catalogue { .. } => {
+            let subjects = entry.subjects().map_err(oplog::malformed)?;
+            Ok(subjects.is_none_or(|subjects| {
+                subjects.iter().any(|subject| listing::is_wanted(subject, options))
+            }))
+        }
+        Meaning::Unknown { .. } => Ok(true),
         Meaning::Together { operations } | Meaning::Pending { operations } => {
             for operation in document::elements(operations) {
                 let operation = operation.map_err(oplog::malformed)?;
                 let inner = oplog::read(operation.as_doc().unwrap_or_default())?;
-                if depth >= NESTED_MAX || changes_catalogue(&inner, depth + 1)? {
+                if depth >= NESTED_MAX || changes_catalogue(&inner, options, depth + 1)? {
                     return Ok(true);
                 }
             }

@@ -264,3 +264,30 @@ fn an_oplog_that_rolled_over_is_an_error_that_says_so() {
     assert!(error.to_string().starts_with("the oplog rolled over: "), "{error}");
     assert!(error.hint().unwrap().contains("replSetResizeOplog"));
 }
+
+#[test]
+fn collections_that_come_and_go_elsewhere_are_nobodys_business() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 10);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Relaxed) {
+                set.command("jobs", doc! { "create": "tmp" });
+                set.command("jobs", doc! { "drop": "tmp" });
+            }
+        });
+        let link = link(&set);
+        let silent = icecore::progress::Progress::silent();
+        let options = icecore::source::mongo::Options {
+            db: Some("shop".to_owned()),
+            consistency: Wanted::Oplog,
+            ..super::options()
+        };
+        let mut capture = icecore::source::mongo::Capture::begin(&link, options, &silent).unwrap();
+        let mut state = scan_slowly(&capture);
+        let done = settled(&mut capture, &mut state);
+        assert_eq!(done.contents["shop.orders"].len(), 10);
+        stop.store(true, Relaxed);
+    });
+}
