@@ -23,23 +23,31 @@ const DOCUMENTS: i32 = 25_000;
 
 #[test]
 fn under_all_kinds_of_writes_every_collection_comes_to_the_moment_exactly() {
-    let set = Deployment::replica_set();
+    comes_to_the_moment_exactly(&Deployment::replica_set());
+}
+
+#[test]
+fn on_a_secondary_that_lags_behind_it_is_the_same() {
+    comes_to_the_moment_exactly(&Deployment::replica_set_of(3));
+}
+
+fn comes_to_the_moment_exactly(set: &Deployment) {
     for collection in ["orders", "stock", "doomed", "old", "away"] {
-        fill(&set, collection, DOCUMENTS);
+        fill(set, collection, DOCUMENTS);
     }
     if since(5) {
         set.command("shop", doc! { "create": "heat", "timeseries": { "timeField": "t" } });
     }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let mut others = vec![scope.spawn(|| transactions(&set, &stop))];
+        let mut others = vec![scope.spawn(|| transactions(set, &stop))];
         for seed in 1..=2 {
-            let (set, stop) = (&set, &stop);
+            let stop = &stop;
             others.push(scope.spawn(move || writes(set, stop, seed)));
         }
-        let link = link(&set);
+        let link = link(set);
         let mut capture = begin(&link, Wanted::Oplog).unwrap();
-        others.push(scope.spawn(|| changes_of_the_catalogue(&set)));
+        others.push(scope.spawn(|| changes_of_the_catalogue(set)));
         let mut state = scan_slowly(&capture);
         others.pop().unwrap().join().unwrap();
         stop.store(true, Relaxed);
