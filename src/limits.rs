@@ -146,14 +146,35 @@ pub const MAJORITY_PATIENCE_MILLIS: i32 = 60_000;
 /// A catalogue is read so often until it stays the same.
 pub const CATALOGUE_TRIES: u32 = 6;
 
+/// A longer document stands in its collection's tree as chunks.
+pub const DOCUMENT_INLINE_MAX_BYTES: usize = 256 * KIB;
+/// Collections that are read at once. Of one that is larger than a batch there are batches on
+/// their way (`SCAN_BATCHES_WAITING_MAX` and two in hand, 16 MiB each), a window and a sort, and
+/// blocks in order for its tree, half a window each: so `LARGE_COLLECTIONS_AT_ONCE` bounds memory
+/// to about 2 * 128 MiB.
+pub const COLLECTIONS_AT_ONCE: usize = 4;
+pub const LARGE_COLLECTIONS_AT_ONCE: usize = 2;
+pub const SCAN_BATCHES_WAITING_MAX: usize = 1;
+/// Documents that come nearly in the order of their keys are ordered in so much.
+pub const DOCUMENT_WINDOW_BYTES: usize = 16 * MIB;
+/// Others are sorted in so much, and beyond that on disk.
+pub const DOCUMENT_SORT_BYTES: usize = 32 * MIB;
+/// What was sorted goes to the tree in blocks of this size, and so many blocks wait for it.
+pub const DOCUMENT_BLOCK_BYTES: usize = MIB;
+pub const DOCUMENT_BLOCKS_WAITING_MAX: usize = 2;
+/// A capture begins again, or scans again, at most so often.
+pub const CAPTURE_TRIES: u32 = 5;
+
 /// Pairs that a sort was given are cut into blocks of this size on disk.
 pub const SORT_BLOCK_BYTES: usize = 256 * KIB;
-/// No pair that is sorted is larger: its key and its value.
-pub const SORT_PAIR_MAX_BYTES: usize = 2 * MIB;
+/// No pair that is sorted is larger, key and value: a server's document fits.
+pub const SORT_PAIR_MAX_BYTES: usize = 20 * MIB;
 /// So many runs are merged at once: a block of each is in memory, and each is an open file.
 pub const SORT_RUNS_MAX: usize = 64;
 
 const _: () = {
+    assert!(DOCUMENT_INLINE_MAX_BYTES + KEY_MAX_BYTES < SORT_PAIR_MAX_BYTES);
+    assert!(DOCUMENT_INLINE_MAX_BYTES < VALUE_HEAD_MAX_BYTES);
     assert!(DOCUMENT_KEY_HEAD_BYTES + 33 < KEY_MAX_BYTES);
     assert!(ATTRIBUTES_MAX_BYTES < VALUE_HEAD_MAX_BYTES);
     assert!(CHUNK_MIN_BYTES < CHUNK_AIM_BYTES && CHUNK_AIM_BYTES < CHUNK_MAX_BYTES);

@@ -31,9 +31,14 @@ impl Held {
         self.rows.is_empty()
     }
 
-    /// What all of it takes. The rows count twice: they move to twice the place when they grow.
+    /// What all of it takes.
     pub fn bytes(&self) -> usize {
-        self.piece_bytes + 2 * self.rows.len() * size_of::<Row>()
+        self.piece_bytes + self.rows.len() * self.bytes_beside_a_pair()
+    }
+
+    /// What a pair takes beside its own bytes: rows move to twice the place when they grow.
+    pub fn bytes_beside_a_pair(&self) -> usize {
+        2 * size_of::<Row>()
     }
 
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
@@ -73,7 +78,7 @@ impl Held {
 
 /// The pairs in the order of their keys.
 #[derive(Default)]
-pub(super) struct InOrder {
+pub struct InOrder {
     pieces: Vec<Bytes>,
     rows: std::vec::IntoIter<Row>,
 }

@@ -10,6 +10,7 @@ mod merge;
 mod run;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -19,9 +20,12 @@ use crate::{
     limits::{SORT_PAIR_MAX_BYTES, SORT_RUNS_MAX},
     seal::{self, ScratchKey},
 };
-use held::{Held, InOrder};
+use held::Held;
 use merge::Merge;
 use run::{Run, RunWriter};
+
+pub use held::InOrder;
+pub use window::Window;
 
 /// What a sort may use.
 pub struct SorterOptions {

@@ -63,14 +63,18 @@ fn memory_is_bounded_and_large_pairs_pass() {
     let dir = tempfile::tempdir().unwrap();
     let memory_bytes = 4 << 20;
     let mut sorter = sorter(dir.path(), memory_bytes);
-    let value = vec![7; SORT_PAIR_MAX_BYTES - 4];
+    let value = vec![7; 2 << 20];
     for number in (0..9u32).rev() {
         sorter.push(&number.to_be_bytes(), &value).unwrap();
-        assert!(sorter.held.bytes() <= memory_bytes + SORT_PAIR_MAX_BYTES);
+        assert!(sorter.held.bytes() <= memory_bytes + value.len() + (1 << 20));
     }
-    assert!(matches!(sorter.push(b"12345", &value), Err(SortError::TooLong { .. })));
+    sorter.push(&9u32.to_be_bytes(), &vec![7; SORT_PAIR_MAX_BYTES - 4]).unwrap();
+    let too_long = sorter.push(b"12345", &vec![7; SORT_PAIR_MAX_BYTES - 4]);
+    assert!(matches!(too_long, Err(SortError::TooLong { .. })));
     let pairs = sorted(sorter);
-    assert!(pairs.is_sorted() && pairs.len() == 9 && pairs.iter().all(|pair| pair.1 == value));
+    assert!(pairs.is_sorted() && pairs.len() == 10);
+    assert!(pairs[..9].iter().all(|pair| pair.1 == value));
+    assert_eq!(pairs[9].1.len(), SORT_PAIR_MAX_BYTES - 4);
 }
 
 #[test]
@@ -133,4 +137,61 @@ fn content(file: &mut File) -> Vec<u8> {
     file.seek(SeekFrom::Start(0)).unwrap();
     file.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// What a window gives, what came too late for it, and whether it saw disorder when it was full.
+fn through_window(keys: &[u32], bytes_max: usize) -> (Vec<u32>, Vec<u32>, Option<bool>) {
+    let number = |key: &Bytes| u32::from_be_bytes(key[..].try_into().unwrap());
+    let (mut window, mut given, mut late) = (Window::new(bytes_max), Vec::new(), Vec::new());
+    let mut disorder = None;
+    for key in keys {
+        let bytes = key.to_be_bytes();
+        if window.is_too_late(&bytes) {
+            late.push(*key);
+            continue;
+        }
+        window.push(&bytes, &[0; 200]);
+        assert!(window.held.bytes() < bytes_max + (1 << 20));
+        if window.is_full() {
+            disorder.get_or_insert(window.is_in_disorder());
+            given.extend(window.take_lower_half().iter().map(|pair| number(&pair.0)));
+        }
+    }
+    given.extend(window.take_all().map(|pair| number(&pair.0)));
+    (given, late, disorder)
+}
+
+#[test]
+fn a_window_orders_what_is_nearly_in_order() {
+    let count = 60_000u32;
+    let mixed = |number: u32| number.wrapping_mul(2_654_435_761);
+    // Displaced by up to 1,000 places.
+    let mut nearly: Vec<u32> = (0..count).collect();
+    nearly.sort_by_key(|number| number + mixed(*number) % 1000);
+    let (given, late, disorder) = through_window(&nearly, 4 << 20);
+    assert!(late.is_empty() && given.iter().copied().eq(0..count));
+    assert_eq!(disorder, Some(false));
+
+    let random: Vec<u32> = (0..count).map(mixed).collect();
+    let (given, late, disorder) = through_window(&random, 4 << 20);
+    assert!(given.is_sorted() && given.len() + late.len() == random.len());
+    assert_eq!(disorder, Some(true));
+
+    // A few that come far too late.
+    let (front, back) = (count..2 * count, [5u32, 9, 7]);
+    let few: Vec<u32> = front.clone().chain(back).collect();
+    let (given, late, disorder) = through_window(&few, 4 << 20);
+    assert!(given.into_iter().eq(front) && late == back && disorder == Some(false));
+}
+
+#[test]
+fn pairs_of_one_key_leave_a_window_in_the_order_they_came() {
+    let mut window = Window::new(1);
+    window.push(b"a", b"1");
+    window.push(b"a", b"2");
+    window.push(b"b", b"3");
+    let taken = window.take_lower_half();
+    let values: Vec<&[u8]> = taken.iter().map(|pair| &pair.1[..]).collect();
+    assert!(values.starts_with(&[b"1", b"2"]));
+    assert!(window.is_too_late(b"a") && !window.is_too_late(b"c"));
 }
