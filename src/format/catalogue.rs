@@ -26,7 +26,7 @@ pub enum CollectionKind {
 pub enum DocumentKeys {
     /// `document::id_key` of the `_id`.
     Id,
-    /// The position in natural order, u64 big-endian: capped collections.
+    /// A number that ascends in natural order, u64 big-endian: capped collections.
     Ordinal,
 }
 

@@ -18,6 +18,8 @@ pub struct Stats {
     pub snapshots: u64,
     /// Of all of them, what is in several as often.
     pub files: u64,
+    /// Documents of collections, counted alike.
+    pub documents: u64,
     /// What restoring each of them would write.
     pub restore_bytes: u64,
     /// Blobs that they need, each once.
@@ -54,6 +56,8 @@ pub fn stats(
             return Err(collect::Error::Cancelled.into());
         }
         stats.files += kept.snapshot.summary.total_files_processed;
+        let summary = &kept.snapshot.summary;
+        stats.documents += summary.docs_new + summary.docs_changed + summary.docs_unmodified;
         stats.restore_bytes += kept.snapshot.summary.total_bytes_processed;
         for root in &kept.snapshot.roots {
             let mut visit = |kind, id: &_| {

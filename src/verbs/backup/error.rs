@@ -1,6 +1,11 @@
 //! What ends a backup. What is wrong with one item does not: that is a trouble.
 
-use crate::{format, source, tree};
+use crate::{
+    document::DiffError,
+    format,
+    source::{self, sorter::SortError},
+    tree,
+};
 
 /// `E` is the repository's error.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +22,14 @@ pub enum Error<E: std::error::Error + 'static> {
     NoSource,
     #[error("the source failed, so no snapshot is made")]
     Source(#[source] source::Error),
+    #[error("the MongoDB deployment can't be captured, so no snapshot is made")]
+    Mongodb(#[source] source::mongo::Error),
+    #[error("documents can't be sorted")]
+    Sort(#[from] SortError),
+    #[error("what the oplog has of {namespace} can't be applied")]
+    Change { namespace: String, source: DiffError },
+    #[error("the previous snapshot's record of {namespace} can't be understood")]
+    Record { namespace: String, source: format::Error },
     #[error("the chunk or node sizes of the repository can't be used")]
     Sizes,
     /// Another thread's error ended the run; that one is told.

@@ -4,6 +4,7 @@ mod content;
 mod counts;
 mod error;
 mod files;
+mod mongodb;
 mod plan;
 mod pool;
 mod previous;
@@ -14,5 +15,6 @@ mod worker;
 use counts::Counts;
 
 pub use error::Error;
+pub use mongodb::{Deployment, PlannedCollection, plan_mongodb};
 pub use plan::{Plan, plan};
-pub use run::{FILES_ROOT, Options, Outcome, Source, backup};
+pub use run::{FILES_ROOT, Options, Outcome, Source, Sources, backup};

@@ -4,13 +4,18 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 
-use super::{Counts, Error as Failure, files::Run};
+use super::{
+    Counts, Deployment, Error as Failure,
+    files::Run,
+    mongodb::{self, Captured, Ground},
+};
 use crate::{
     chunk::{self, Cutter},
     format::{
+        catalogue::MONGODB_ROOT,
         config::Sizes,
         entry::path_of_key,
-        snapshot::{NamedRoot, Snapshot, Summary},
+        snapshot::{Mongodb, NamedRoot, Snapshot, Summary},
     },
     id::Sid,
     progress::Progress,
@@ -33,6 +38,24 @@ pub enum Source {
     Paths { paths: Vec<Vec<u8>>, walk: WalkOptions },
     /// One file that is read until its end; when it is not whole, no snapshot is made.
     Stream(Stream),
+}
+
+/// What one snapshot is made of: files, or a deployment, or both.
+pub struct Sources {
+    pub files: Option<Source>,
+    pub mongodb: Option<Deployment>,
+}
+
+impl From<Source> for Sources {
+    fn from(files: Source) -> Self {
+        Sources { files: Some(files), mongodb: None }
+    }
+}
+
+impl From<Deployment> for Sources {
+    fn from(mongodb: Deployment) -> Self {
+        Sources { files: None, mongodb: Some(mongodb) }
+    }
 }
 
 /// What a backup is asked to do.
@@ -58,29 +81,34 @@ pub struct Outcome {
     pub summary: Summary,
     /// Items that are not in the snapshot, or not whole: each was told to `Progress`.
     pub troubles: u64,
+    /// What was captured of a deployment, and what moment of it.
+    pub mongodb: Option<Mongodb>,
 }
 
-/// Backs the source up. A trouble with one item is told to `progress` and counted; an error means
+/// The trees of a snapshot, new or old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Roots {
+    files: Option<Root>,
+    mongodb: Option<Root>,
+}
+
+/// Backs the sources up. A trouble with one item is told to `progress` and counted; an error means
 /// that no snapshot was made (what was uploaded is found again by the next run).
 pub fn backup(
     repo: &Repository,
-    source: Source,
+    sources: impl Into<Sources>,
     options: Options,
     progress: &Progress,
 ) -> Result<Outcome, Error> {
+    let sources = sources.into();
     let started = repo.ambient().clock.now();
-    let paths = shown_paths(&source);
+    let paths = shown_paths(&sources);
     let parent = find_parent(repo, &options.host, &paths)?;
     let parents = parent.iter().map(|parent| parent.sid).collect();
     let session = repo.begin(SessionOptions { parents }).map_err(Error::Repo)?;
-    let old = parent.as_ref().and_then(|parent| files_root(&parent.snapshot));
-    let old = match old {
-        Some(root) if may_reuse(&session, &root)? => Some(root),
-        _ => None,
-    };
-    progress.phase("backup");
-    let (root, counts) = match merge(repo, &session, source, options.force, old, progress) {
-        Ok(merged) => merged,
+    let old = old_roots(&session, parent.as_ref())?;
+    let (made, summary, mongodb) = match make(repo, &session, sources, &options, old, progress) {
+        Ok(made) => made,
         Err(error) => {
             // The first error is the one to tell.
             let _ = session.abort();
@@ -92,7 +120,7 @@ pub fn backup(
         let _ = session.abort();
         return Err(Error::Cancelled);
     }
-    let unchanged = options.skip_if_unchanged && old == Some(root);
+    let unchanged = options.skip_if_unchanged && old == made;
     if !unchanged {
         session.flush().map_err(Error::Repo)?;
     }
@@ -102,18 +130,73 @@ pub fn backup(
         data_added_packed: stats.bytes_added_packed,
         backup_start: started,
         backup_end: repo.ambient().clock.now(),
-        ..counts.summary()
+        ..summary
     };
     let troubles = progress.troubles.load(Relaxed);
-    let mut outcome =
-        Outcome { snapshot: None, parent: parent.map(|parent| parent.sid), summary, troubles };
+    let parent = parent.map(|parent| parent.sid);
+    let mut outcome = Outcome { snapshot: None, parent, summary, troubles, mongodb };
     if unchanged {
         session.abort().map_err(Error::Repo)?;
     } else {
-        let snapshot = record(repo, &options, paths, root, &outcome);
+        let snapshot = record(repo, &options, paths, made, &outcome);
         outcome.snapshot = Some(session.commit(snapshot).map_err(Error::Repo)?);
     }
     Ok(outcome)
+}
+
+/// The parent's trees that may be built upon.
+fn old_roots(session: &Session, parent: Option<&Kept>) -> Result<Roots, Error> {
+    let usable = |name| -> Result<Option<Root>, Error> {
+        let root = parent.and_then(|parent| root_of(&parent.snapshot, name));
+        match root {
+            Some(root) if may_reuse(session, &root)? => Ok(Some(root)),
+            _ => Ok(None),
+        }
+    };
+    Ok(Roots { files: usable(FILES_ROOT)?, mongodb: usable(MONGODB_ROOT)? })
+}
+
+/// The new trees. A deployment comes before files: what its documents say of files was true by
+/// then.
+fn make(
+    repo: &Repository,
+    session: &Session,
+    sources: Sources,
+    options: &Options,
+    old: Roots,
+    progress: &Progress,
+) -> Result<(Roots, Summary, Option<Mongodb>), Error> {
+    let captured = match &sources.mongodb {
+        Some(deployment) => Some(capture(repo, session, deployment, old.mongodb, progress)?),
+        None => None,
+    };
+    let (files, mut summary) = match sources.files {
+        Some(files) => {
+            progress.phase("backup");
+            let (root, counts) = merge(repo, session, files, options.force, old.files, progress)?;
+            (Some(root), counts.summary())
+        }
+        None => (None, Summary::default()),
+    };
+    let mongodb = captured.as_ref().map(|captured| captured.root);
+    if let Some(captured) = &captured {
+        captured.count_into(&mut summary);
+    }
+    let deployment = captured.map(|captured| captured.deployment);
+    Ok((Roots { files, mongodb }, summary, deployment))
+}
+
+fn capture(
+    repo: &Repository,
+    session: &Session,
+    deployment: &Deployment,
+    old: Option<Root>,
+    progress: &Progress,
+) -> Result<Captured, Error> {
+    let (cutter, splitter) = (cutter(repo)?, splitter(repo)?);
+    let spill_dir = &deployment.options.spill_dir;
+    let ground = Ground::new(session, (&cutter, splitter), progress, repo.ambient(), spill_dir);
+    mongodb::capture(&ground, deployment, old)
 }
 
 fn merge(
@@ -177,10 +260,14 @@ fn record(
     repo: &Repository,
     options: &Options,
     paths: Vec<String>,
-    root: Root,
+    made: Roots,
     outcome: &Outcome,
 ) -> Snapshot {
-    let Root { id, level, entries, bytes } = root;
+    let named = |name: &str, root: Option<Root>| {
+        let Root { id, level, entries, bytes } = root?;
+        Some(NamedRoot { name: name.into(), id, level, entries, bytes })
+    };
+    let roots = [named(FILES_ROOT, made.files), named(MONGODB_ROOT, made.mongodb)];
     Snapshot {
         time: options.time.unwrap_or(outcome.summary.backup_start),
         host: options.host.clone(),
@@ -189,14 +276,14 @@ fn record(
         gid: rustix::process::getgid().as_raw(),
         tags: options.tags.clone(),
         paths,
-        roots: vec![NamedRoot { name: FILES_ROOT.into(), id, level, entries, bytes }],
+        roots: roots.into_iter().flatten().collect(),
         parent: outcome.parent,
         original: None,
         program: PROGRAM.into(),
         excludes: options.excludes.clone(),
         troubles: outcome.troubles,
         summary: outcome.summary.clone(),
-        mongodb: None,
+        mongodb: outcome.mongodb.clone(),
     }
 }
 
@@ -213,11 +300,16 @@ pub(super) fn find_parent(
     Ok(kept.into_iter().rfind(same))
 }
 
-fn shown_paths(source: &Source) -> Vec<String> {
-    match source {
-        Source::Paths { paths, .. } => shown_path_list(paths),
-        Source::Stream(stream) => shown_path_list(&[path_of_key(stream.key())]),
-    }
+/// What was asked for: paths, and the deployment as it may be shown.
+fn shown_paths(sources: &Sources) -> Vec<String> {
+    let mut shown = match &sources.files {
+        Some(Source::Paths { paths, .. }) => shown_path_list(paths),
+        Some(Source::Stream(stream)) => shown_path_list(&[path_of_key(stream.key())]),
+        None => Vec::new(),
+    };
+    shown.extend(sources.mongodb.iter().map(|deployment| deployment.link.facts().uri.clone()));
+    shown.sort_unstable();
+    shown
 }
 
 /// Paths as a snapshot records them.
@@ -230,6 +322,10 @@ pub(super) fn shown_path_list(paths: &[Vec<u8>]) -> Vec<String> {
 }
 
 pub(super) fn files_root(snapshot: &Snapshot) -> Option<Root> {
-    let root = snapshot.roots.iter().find(|root| root.name == FILES_ROOT)?;
+    root_of(snapshot, FILES_ROOT)
+}
+
+fn root_of(snapshot: &Snapshot, name: &str) -> Option<Root> {
+    let root = snapshot.roots.iter().find(|root| root.name == name)?;
     Some(Root { id: root.id, level: root.level, entries: root.entries, bytes: root.bytes })
 }

@@ -1,0 +1,36 @@
+//! What a capture would read, as the server counts it.
+
+use std::cmp::Reverse;
+
+use crate::{
+    mongo::Link,
+    progress::Progress,
+    source::mongo::{Capture, Error, Namespace, Options},
+};
+
+/// A collection that would be read, and how large the server says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCollection {
+    pub namespace: Namespace,
+    pub documents: u64,
+    pub bytes: u64,
+}
+
+/// The collections with documents that a capture would read, the largest first. Reads no document.
+pub fn plan_mongodb(
+    link: &Link,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Vec<PlannedCollection>, Error> {
+    progress.phase("plan");
+    let capture = Capture::begin(link, options.clone(), progress)?;
+    let mut planned: Vec<_> = capture
+        .collections()
+        .map(|collection| {
+            let (documents, bytes) = capture.size_of(collection);
+            PlannedCollection { namespace: collection.namespace.clone(), documents, bytes }
+        })
+        .collect();
+    planned.sort_by_key(|one| Reverse((one.bytes, one.documents)));
+    Ok(planned)
+}
