@@ -1,4 +1,4 @@
-//! `icecore backup`: a new snapshot of files.
+//! `icecore backup`: a new snapshot of files, of a MongoDB deployment, or of both.
 
 use std::{
     ffi::OsString,
@@ -17,7 +17,7 @@ use icecore::{
         stream::Stream,
     },
     verbs::{
-        backup::{self, Options, Outcome, Source},
+        backup::{self, Deployment, Options, Outcome, Source, Sources},
         diff::{self, Modifier, Scope},
         entries::{self, Depth, Item},
     },
@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::Global,
+    deployment,
     exit::Exit,
     failure::Failure,
     filter::split_tags,
@@ -36,23 +37,31 @@ use super::{
     watch::Watch,
 };
 
-/// Make a snapshot of files and directories
+/// Make a snapshot of files and directories, of MongoDB, or of both
 ///
 /// Unchanged files are recognised by size, times and inode and are not read again. What can't be
 /// read is left out, named and counted; the snapshot is made all the same, with exit code 3.
+///
+/// `mongodb://HOST/DB` takes a database and `mongodb://HOST` a whole server, all collections as of
+/// one moment where the server can tell (a replica set). `mongodb:` alone stands for what
+/// --mongodb-uri-file, ICECORE_MONGODB_URI or MONGODB_URI holds, the first of them. A sort that
+/// does not fit in memory goes to TMPDIR, sealed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   icecore backup /srv/app /etc
   icecore backup ~ --exclude '*.o' --exclude-caches --one-file-system
   icecore backup --files-from list.txt --tag nightly
+  icecore backup /srv/app mongodb://host/shop --ns-exclude 'shop.tmp*'
+  ICECORE_MONGODB_URI=mongodb://ada:secret@host icecore backup mongodb:
   pg_dump shop | icecore backup --stdin --stdin-filename shop.sql
   icecore backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop
 
 Patterns for --exclude are those of .gitignore: `*.o` anywhere, `/srv/app/tmp` that one,
 `!keep.o` takes back; the last one that matches decides.")]
 pub struct Args {
-    /// Files and directories; with --stdin-from-command, the command and its arguments
+    /// Files, directories, and at most one MongoDB deployment (mongodb://...); with
+    /// --stdin-from-command, the command and its arguments
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
@@ -80,6 +89,8 @@ pub struct Args {
     pub leave_out: LeaveOut,
     #[command(flatten)]
     pub elsewhere: Elsewhere,
+    #[command(flatten)]
+    pub mongodb: deployment::Collections,
     #[command(flatten)]
     pub writing: Writing,
 }
@@ -175,20 +186,26 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let repository = open::open_with(global, Some(&args.writing))?;
     let ambient = repository.ambient().clone();
     let host = args.host.clone().filter(|host| !host.is_empty()).unwrap_or(ambient.host.clone());
-    let source = match taken {
-        Taken::Paths(paths) => {
-            let (walk, patterns) = walk_options(&args.leave_out)?;
-            if args.dry_run {
-                return plan(&repository, paths, walk, &host, args.force, screen);
-            }
-            (Source::Paths { paths, walk }, patterns)
+    let connect = |uri: &PathBuf| deployment::connect(&args.mongodb, uri, &ambient);
+    let mongodb = taken.mongodb.as_ref().map(connect).transpose()?;
+    let (mut excludes, mut walk) = (Vec::new(), None);
+    if !taken.paths.is_empty() {
+        let (options, patterns) = walk_options(&args.leave_out)?;
+        (excludes, walk) = (patterns, Some(options));
+    }
+    if args.dry_run {
+        if taken.is_stream {
+            let why = "a stream can't be looked at without reading it";
+            return Err(Failure::Usage(why.into()));
         }
-        Taken::Stream if args.dry_run => {
-            return Err(Failure::Usage("a stream can't be looked at without reading it".into()));
-        }
-        Taken::Stream => (Source::Stream(stream(args, ambient.clock.now())?), Vec::new()),
+        let files = walk.map(|walk| (taken.paths, walk));
+        return plan(&repository, files, mongodb, (&host, args.force), screen);
+    }
+    let files = match walk {
+        Some(walk) => Some(Source::Paths { paths: taken.paths, walk }),
+        None if taken.is_stream => Some(Source::Stream(stream(args, ambient.clock.now())?)),
+        None => None,
     };
-    let (source, excludes) = source;
     let tags = args.tag.iter().flat_map(|list| split_tags(list)).filter(|tag| !tag.is_empty());
     let options = Options {
         tags: tags.collect(),
@@ -199,7 +216,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         skip_if_unchanged: args.skip_if_unchanged,
     };
     let mut watch = Watch::start(screen, "backup")?;
-    let outcome = backup::backup(&repository, source, options, &watch.progress)?;
+    let sources = Sources { files, mongodb };
+    let outcome = backup::backup(&repository, sources, options, &watch.progress)?;
     watch.clear();
     if screen.loudness >= Loudness::Verbose {
         name_changes(&repository, &outcome, screen)?;
@@ -209,17 +227,21 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
 }
 
 /// What the arguments ask for.
-enum Taken {
+#[derive(Default)]
+struct Taken {
     /// Absolute.
-    Paths(Vec<Vec<u8>>),
-    Stream,
+    paths: Vec<Vec<u8>>,
+    is_stream: bool,
+    /// A connection string, or `mongodb:`.
+    mongodb: Option<PathBuf>,
 }
 
 fn take(args: &Args) -> Result<Taken, Failure> {
     if args.elsewhere.stdin || args.elsewhere.stdin_from_command {
-        return Ok(Taken::Stream);
+        return Ok(Taken { is_stream: true, ..Taken::default() });
     }
-    let mut paths: Vec<PathBuf> = args.paths.clone();
+    let (mut uris, mut paths): (Vec<PathBuf>, Vec<PathBuf>) =
+        args.paths.iter().cloned().partition(|path| deployment::is_uri(path));
     for list in &args.elsewhere.files_from {
         let what = || format!("cannot read the list of paths {}", list.display());
         let text = if list.as_os_str() == "-" {
@@ -232,8 +254,13 @@ fn take(args: &Args) -> Result<Taken, Failure> {
         let listed = files::paths_in(&text, Separator::Line);
         paths.extend(listed.into_iter().map(|path| OsString::from_vec(path).into()));
     }
-    if paths.is_empty() {
-        return Err(Failure::Usage("what shall be backed up? name a file or a directory".into()));
+    if uris.len() > 1 {
+        let why = "one snapshot holds one MongoDB deployment: back the others up one by one";
+        return Err(Failure::Usage(why.into()));
+    }
+    if paths.is_empty() && uris.is_empty() {
+        let why = "what shall be backed up? name a file or a directory, or mongodb://HOST/DB";
+        return Err(Failure::Usage(why.into()));
     }
     let absolute = |path: &PathBuf| {
         let what = || format!("cannot make {} an absolute path", path.display());
@@ -241,7 +268,8 @@ fn take(args: &Args) -> Result<Taken, Failure> {
         let absolute = absolute.map_err(|error| Failure::while_doing(what(), error))?;
         Ok(without_dots(absolute.as_os_str().as_bytes()))
     };
-    Ok(Taken::Paths(paths.iter().map(absolute).collect::<Result<_, Failure>>()?))
+    let paths = paths.iter().map(absolute).collect::<Result<_, Failure>>()?;
+    Ok(Taken { paths, is_stream: false, mongodb: uris.pop() })
 }
 
 /// `a/b/..` as `a`, as a person means it.
@@ -296,23 +324,41 @@ fn stream(args: &Args, now: Timestamp) -> Result<Stream, Failure> {
 
 fn plan(
     repository: &Repository,
-    paths: Vec<Vec<u8>>,
-    walk: WalkOptions,
-    host: &str,
-    force: bool,
+    files: Option<(Vec<Vec<u8>>, WalkOptions)>,
+    mongodb: Option<Deployment>,
+    (host, force): (&str, bool),
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     let mut watch = Watch::start(screen, "plan")?;
-    let plan = backup::plan(repository, paths, walk, host, force, &watch.progress)?;
+    let collections = match &mongodb {
+        Some(deployment) => Some(deployment::plan(deployment, &watch.progress)?),
+        None => None,
+    };
+    let planned = match files {
+        Some((paths, walk)) => {
+            Some(backup::plan(repository, paths, walk, host, force, &watch.progress)?)
+        }
+        None => None,
+    };
     watch.clear();
     if screen.json {
-        let mut document = summary(&plan.summary, watch.started.elapsed());
+        let nothing = Summary::default();
+        let summary_of = planned.as_ref().map_or(&nothing, |plan| &plan.summary);
+        let mut document = summary(summary_of, watch.started.elapsed());
         document["dry_run"] = true.into();
-        document["bytes_to_read"] = plan.bytes_to_read.into();
+        document["bytes_to_read"] = planned.as_ref().map_or(0, |plan| plan.bytes_to_read).into();
+        if let Some(collections) = &collections {
+            document["collections"] = deployment::plan_document(collections);
+        }
         screen.document(&document)?;
     } else {
-        counts(&plan.summary, screen)?;
-        screen.chat(&format!("would read {}", units::bytes(plan.bytes_to_read)))?;
+        if let Some(collections) = &collections {
+            deployment::show_plan(collections, screen)?;
+        }
+        if let Some(plan) = &planned {
+            counts(&plan.summary, screen)?;
+            screen.chat(&format!("would read {}", units::bytes(plan.bytes_to_read)))?;
+        }
     }
     Ok(if watch.troubles() > 0 { Exit::Troubles } else { Exit::Done })
 }
@@ -324,10 +370,13 @@ fn name_changes(
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let (Some(new), all) = (outcome.snapshot, repository.snapshots()?) else { return Ok(()) };
-    let root = |sid: Sid| all.iter().find(|kept| kept.sid == sid).map(open::files).transpose();
-    let Some(new) = root(new)? else { return Ok(()) };
+    let root = |sid: Sid| {
+        let kept = all.iter().find(|kept| kept.sid == sid)?;
+        entries::files_root(&kept.snapshot)
+    };
+    let Some(new) = root(new) else { return Ok(()) };
     let reader = repository.reader()?;
-    let Some(old) = outcome.parent.map(root).transpose()?.flatten() else {
+    let Some(old) = outcome.parent.and_then(root) else {
         for item in entries::below(&reader, &new, b"/", Depth::Everything)? {
             name(Modifier::Added, &item?, screen)?;
         }
@@ -371,9 +420,19 @@ fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Fa
         document["snapshot_id"] = json!(outcome.snapshot);
         document["parent"] = json!(outcome.parent);
         document["error_count"] = outcome.troubles.into();
+        if let Some(mongodb) = &outcome.mongodb {
+            document["cluster_time"] = json!(mongodb.cluster_time);
+            document["consistency"] = json!(mongodb.consistency);
+        }
         return screen.document(&document);
     }
-    counts(&outcome.summary, screen)?;
+    let has_files = outcome.mongodb.is_none() || outcome.summary.total_files_processed > 0;
+    if has_files {
+        counts(&outcome.summary, screen)?;
+    }
+    if let Some(mongodb) = &outcome.mongodb {
+        deployment::show_counts(&outcome.summary, mongodb, screen)?;
+    }
     screen.chat(&format!(
         "added:  {}, stored in {}",
         units::bytes(data_added),
@@ -381,7 +440,7 @@ fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Fa
     ))?;
     screen.chat(&format!(
         "in all: {}, {} in {}",
-        units::counted(outcome.summary.total_files_processed, "file", "files"),
+        units::content(&outcome.summary),
         units::bytes(outcome.summary.total_bytes_processed),
         units::duration(took)
     ))?;

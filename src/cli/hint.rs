@@ -3,7 +3,9 @@
 use std::error::Error;
 
 use icecore::{
+    mongo,
     repo::{self, collect},
+    source,
     store::{self, ErrorKind},
     tree,
     verbs::{self, forget::Refused, select::NotOne},
@@ -32,6 +34,8 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<Meaning> {
             .or_else(|| error.downcast_ref().map(of_collector))
             .or_else(|| error.downcast_ref().map(of_backup))
             .or_else(|| error.downcast_ref().map(of_restore))
+            .or_else(|| error.downcast_ref().map(of_server))
+            .or_else(|| error.downcast_ref().map(of_capture))
             .or_else(|| error.downcast_ref().map(of_verb))
             .or_else(|| error.downcast_ref().map(of_tree))
             .or_else(|| error.downcast_ref().map(of_choice))
@@ -123,10 +127,19 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
     }
 }
 
+fn of_server(error: &mongo::Error) -> Option<Meaning> {
+    error.hint().map(|hint| (Exit::Failed, Some(hint)))
+}
+
+fn of_capture(error: &source::mongo::Error) -> Option<Meaning> {
+    error.hint().map(|hint| (Exit::Failed, Some(hint)))
+}
+
 fn of_backup(error: &verbs::backup::Error<repo::Error>) -> Option<Meaning> {
     use verbs::backup::Error::*;
     match error {
-        Entry { .. } => say(Exit::Damaged, CHECK),
+        Entry { .. } | Record { .. } => say(Exit::Damaged, CHECK),
+        Sort(_) => say(Exit::Failed, "TMPDIR names a directory with more room"),
         Cancelled => say(Exit::Interrupted, "run it again: it goes on from what was stored"),
         _ => None,
     }

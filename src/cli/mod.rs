@@ -6,6 +6,7 @@ mod cat;
 mod changes;
 mod check;
 mod completions;
+mod deployment;
 mod diff;
 mod document;
 mod dump;

@@ -90,14 +90,19 @@ pub fn show(snapshots: &[&Kept], screen: &mut Screen) -> Result<(), Failure> {
 
 fn row(kept: &Kept) -> Vec<String> {
     let snapshot = &kept.snapshot;
-    let paths: Vec<String> = snapshot.paths.iter().map(|p| printable(p.as_bytes())).collect();
+    let mut paths: Vec<String> = snapshot.paths.iter().map(|p| printable(p.as_bytes())).collect();
+    paths.extend(snapshot.mongodb.iter().map(|mongodb| format!("  {}", units::moment(mongodb))));
+    let files = match snapshot.summary.collections {
+        0 => units::count(snapshot.summary.total_files_processed),
+        _ => units::content(&snapshot.summary),
+    };
     vec![
         kept.sid.short(),
         units::local(snapshot.time),
         printable(snapshot.host.as_bytes()),
         printable(snapshot.tags.join(",").as_bytes()),
         paths.join("\n"),
-        units::count(snapshot.summary.total_files_processed),
+        files,
         units::bytes(snapshot.summary.total_bytes_processed),
     ]
 }
@@ -124,6 +129,9 @@ pub fn document(kept: &Kept) -> Value {
         "id": sid,
         "short_id": sid.short(),
     });
+    if let Some(mongodb) = &snapshot.mongodb {
+        document["mongodb"] = json!(mongodb);
+    }
     if let Some(tombstone) = forgotten {
         document["forgotten"] = json!({
             "time": tombstone.time,

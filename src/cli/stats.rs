@@ -40,6 +40,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         screen.document(&json!({
             "snapshots_count": stats.snapshots,
             "total_file_count": stats.files,
+            "total_document_count": stats.documents,
             "total_restore_size": stats.restore_bytes,
             "total_size": stats.stored_bytes,
             "total_uncompressed_size": stats.plain_bytes,
@@ -62,7 +63,10 @@ fn ratio(whole: u64, part: u64) -> f64 {
 }
 
 fn show(stats: &Stats, screen: &mut Screen) -> Result<(), Failure> {
-    let files = units::counted(stats.files, "file", "files");
+    let mut files = units::counted(stats.files, "file", "files");
+    if stats.documents > 0 {
+        files = format!("{files} and {}", units::counted(stats.documents, "document", "documents"));
+    }
     let (dedup, squeeze) = (
         ratio(stats.restore_bytes, stats.plain_bytes),
         ratio(stats.plain_bytes, stats.stored_bytes),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use icecore::format::snapshot::{Consistency, Mongodb, Summary};
 use jiff::{Timestamp, tz::TimeZone};
 
 /// `1.234 GiB`; whole bytes below one KiB.
@@ -34,6 +35,25 @@ pub fn count(number: u64) -> String {
 /// `1 file`, `2 files`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// How many files and documents a snapshot holds.
+pub fn content(summary: &Summary) -> String {
+    let documents = summary.docs_new + summary.docs_changed + summary.docs_unmodified;
+    let files = counted(summary.total_files_processed, "file", "files");
+    match (summary.collections, summary.total_files_processed) {
+        (0, _) => files,
+        (_, 0) => counted(documents, "document", "documents"),
+        _ => format!("{files}, {}", counted(documents, "document", "documents")),
+    }
+}
+
+/// What moment of a deployment a snapshot holds.
+pub fn moment(mongodb: &Mongodb) -> String {
+    match (mongodb.consistency, mongodb.cluster_time) {
+        (Consistency::None, _) | (_, None) => "not a point in time".to_owned(),
+        (_, Some(time)) => format!("as of cluster time {time}"),
+    }
 }
 
 /// `0.4 s`, `12 s`, `3:07`, `1:02:03`.

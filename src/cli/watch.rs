@@ -179,14 +179,16 @@ impl Numbers {
         (total > 0).then(|| (done as f64 / total as f64).min(1.0))
     }
 
-    fn text(&self, seconds: f64) -> String {
+    fn text(&self, phase: &str, seconds: f64) -> String {
+        // Of most work the items are of many sorts.
+        let what = if phase == "documents" { "documents" } else { "items" };
         let of = |done: String, total: u64, shown: fn(u64) -> String| {
             if total > 0 { format!("{done}/{}", shown(total)) } else { done }
         };
         let mut parts = Vec::new();
         if self.items > 0 || self.items_total > 0 {
             let items = of(units::count(self.items), self.items_total, units::count);
-            parts.push(format!("{items} items"));
+            parts.push(format!("{items} {what}"));
         }
         if self.bytes > 0 || self.bytes_total > 0 {
             parts.push(of(units::bytes(self.bytes), self.bytes_total, units::bytes));
@@ -229,7 +231,7 @@ impl Shown {
 
     fn draw(&self, bar: &ProgressBar) {
         let numbers = self.numbers();
-        let mut text = numbers.text(self.started.elapsed().as_secs_f64());
+        let mut text = numbers.text(self.phase(), self.started.elapsed().as_secs_f64());
         let template = if let Some(fraction) = numbers.fraction() {
             bar.set_length(10_000);
             bar.set_position((fraction * 10_000.0) as u64);
@@ -251,7 +253,7 @@ impl Shown {
     fn log(&self) {
         let (numbers, elapsed) = (self.numbers(), self.started.elapsed());
         let done = numbers.fraction().map(|f| format!("{:.1} %, ", f * 100.0)).unwrap_or_default();
-        let text = numbers.text(elapsed.as_secs_f64());
+        let text = numbers.text(self.phase(), elapsed.as_secs_f64());
         let line = format!("[{}] {}: {done}{text}", units::duration(elapsed), self.phase());
         let _ = writeln!(io::stderr(), "{line}");
     }
