@@ -11,6 +11,7 @@ mod format_vectors;
 mod histories;
 mod local_store;
 mod model;
+mod mongo_backup;
 mod mongo_source;
 mod mongod;
 mod mount;

@@ -1,0 +1,91 @@
+//! `icecore backup mongodb://...` as people type it.
+
+use mongodb::bson::doc;
+
+use super::fill;
+use crate::{
+    cli::{Desk, said},
+    mongod::Deployment,
+};
+
+#[test]
+fn a_database_and_files_in_one_snapshot() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 0..100);
+    fill(&set, "tmp.one", 0..5);
+    set.command("other", doc! { "insert": "things", "documents": [{ "_id": 1 }] });
+    let desk = Desk::new();
+    desk.init();
+    desk.write("data/a.txt", "one\n");
+    let uri = set.uri().replace("/?", "/shop?");
+    let arguments = ["backup", "data", &uri, "--nsExclude", "shop.tmp*"];
+    let plan = desk.ok(&[&arguments[..], &["--dry-run"]].concat());
+    assert!(
+        plan.contains("shop.orders") && plan.contains("100 documents in 1 collection"),
+        "{plan}"
+    );
+    assert!(!plan.contains("tmp.one") && !plan.contains("other"), "{plan}");
+
+    let first = desk.json_lines(&arguments).pop().unwrap();
+    assert_eq!((&first["docs_new"], &first["files_new"]), (&100.into(), &1.into()), "{first}");
+    assert!(first["cluster_time"]["seconds"].as_u64().unwrap() > 0);
+    let second = desk.ok(&arguments);
+    assert!(second.contains("docs:   0 new, 0 changed, 0 deleted, 100 unmodified"), "{second}");
+    assert!(second.contains("in 1 collection, as of cluster time "), "{second}");
+    let third = desk.ok(&[&arguments[..], &["--skip-if-unchanged"]].concat());
+    assert!(third.contains("nothing has changed"), "{third}");
+
+    let list = desk.ok(&["snapshots"]);
+    assert!(
+        list.contains("as of cluster time ") && list.contains("1 file, 100 documents"),
+        "{list}"
+    );
+    assert!(desk.ok(&["stats"]).contains("2 files and 200 documents"));
+    let listed = desk.json(&["snapshots"]);
+    assert_eq!(listed[0]["mongodb"]["consistency"], "snapshot");
+    assert_eq!(desk.run(&["check"]).code, 0);
+    // The files are there as ever.
+    assert!(desk.ok(&["ls", "latest"]).contains("a.txt"));
+}
+
+#[test]
+fn where_the_connection_string_comes_from() {
+    let set = Deployment::with_auth();
+    fill(&set, "orders", 0..10);
+    let desk = Desk::new();
+    desk.init();
+    let said_so = desk.run(&["backup", &set.uri()]);
+    assert_eq!(said_so.code, 0, "{}", said_so.err);
+    assert!(said_so.err.contains("warning: everybody on this machine can see"), "{}", said_so.err);
+    assert!(!said_so.err.contains("root-password") && !said_so.out.contains("root-password"));
+
+    let by_variable = |name: &str| {
+        said(desk.command(&["backup", "mongodb:"]).env(name, set.uri()).output().unwrap())
+    };
+    for name in ["ICECORE_MONGODB_URI", "MONGODB_URI"] {
+        let said = by_variable(name);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{name}");
+        assert!(said.out.contains("10 unmodified"), "{}", said.out);
+    }
+    desk.write("uri", &set.uri());
+    let by_file = desk.run(&["backup", "mongodb:", "--mongodb-uri-file", "uri"]);
+    assert_eq!((by_file.code, by_file.err.as_str()), (0, ""));
+
+    for (arguments, words) in [
+        (&["backup", "mongodb:"][..], "which deployment?"),
+        (&["backup", "mongodb://a", "mongodb://b"], "one snapshot holds one MongoDB deployment"),
+        (&["backup", "mongodb://u:p/q@h"], ""),
+    ] {
+        let said = desk.run(arguments);
+        assert!(said.code != 0 && said.err.contains(words), "{arguments:?}: {}", said.err);
+        assert!(!said.err.contains("p/q"), "{}", said.err);
+    }
+    let stranger = set.uri_as("root", "wrong");
+    let refused =
+        said(desk.command(&["backup", "mongodb:"]).env("MONGODB_URI", stranger).output().unwrap());
+    assert!(
+        refused.code == 1 && refused.err.contains("does not take this user"),
+        "{}",
+        refused.err
+    );
+}
