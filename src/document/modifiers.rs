@@ -4,9 +4,9 @@
 //! at the end, with the documents above them, in the order of the entry; what `$unset` takes from
 //! an array becomes null. A path that leads through a value without fields changes nothing.
 //!
-//! Made on the document that they were made on, they give it to the byte. Made on a later one, as
-//! after a scan, all of them together give the same fields and values, but fields that went and came
-//! again may stand in another order, which such a log does not tell.
+//! Made on the document that they were made on, they give what the server made of it, to the byte.
+//! Made on a later one, as after a scan, all of them together give the same fields and values, but
+//! fields that went and came again may stand in another order, which such a log does not tell.
 
 use hashbrown::HashMap;
 
