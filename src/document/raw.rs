@@ -113,6 +113,7 @@ pub struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
+    #[inline]
     fn step(&mut self) -> Result<Option<Element<'a>>, Malformed> {
         if self.at == 0 {
             frame(self.doc)?;
@@ -165,11 +166,13 @@ fn frame(doc: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
+#[inline]
 fn until_nul(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == 0)
 }
 
 /// How many of these bytes are the value, by its type and the lengths it states.
+#[inline]
 fn value_len(kind: u8, bytes: &[u8], at: usize) -> Result<usize, Malformed> {
     let cut = Malformed::Cut { at };
     let stated = |bytes: &[u8], least: i32| -> Result<usize, Malformed> {
