@@ -2,7 +2,7 @@
 
 use mongodb::error::{Error as Driver, ErrorKind};
 
-use super::privilege::Privilege;
+use super::{plainly::plainly, privilege::Privilege};
 
 /// Codes after which the same question may be asked of the same member again, once it has
 /// recovered, changed its role or been reached.
@@ -143,7 +143,7 @@ impl Asked {
             ErrorKind::Io(why) => Error::Connection { command, place, why: why.to_string() },
             ErrorKind::ConnectionPoolCleared { message, .. }
             | ErrorKind::ServerSelection { message, .. } => {
-                Error::Connection { command, place, why: message }
+                Error::Connection { command, place, why: plainly(&message) }
             }
             ErrorKind::Authentication { message, .. } => {
                 Error::Authentication { uri: self.uri.clone(), why: message }

@@ -11,7 +11,9 @@ use mongodb::{
     },
 };
 
-use super::{Connect, Error, Facts, Purpose, error::Asked, link::asked, reply, uri};
+use super::{
+    Connect, Error, Facts, Purpose, error::Asked, link::asked, plainly::plainly, reply, uri,
+};
 
 /// So long a secondary may take to be found where the primary was found first.
 const SECONDARY_PATIENCE: Duration = Duration::from_secs(3);
@@ -27,7 +29,7 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
     let shown = uri::shown(given);
     let unusable = |why: Driver| Error::Uri {
         uri: shown.clone(),
-        why: uri::without_password(&why.kind.to_string(), given),
+        why: plainly(&uri::without_password(&why.kind.to_string(), given)),
     };
     let mut options = ClientOptions::parse(given).await.map_err(unusable)?;
     options.app_name.get_or_insert_with(|| "icecore".to_owned());

@@ -6,6 +6,7 @@ mod error;
 mod facts;
 mod find;
 mod link;
+mod plainly;
 mod privilege;
 mod reply;
 mod throttle;
