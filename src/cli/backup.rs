@@ -53,6 +53,7 @@ Examples:
   icecore backup ~ --exclude '*.o' --exclude-caches --one-file-system
   icecore backup --files-from list.txt --tag nightly
   icecore backup /srv/app mongodb://host/shop --ns-exclude 'shop.tmp*'
+  icecore backup --from-dump /srv/dump
   ICECORE_MONGODB_URI=mongodb://ada:secret@host icecore backup mongodb:
   pg_dump shop | icecore backup --stdin --stdin-filename shop.sql
   icecore backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop
@@ -188,6 +189,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let host = args.host.clone().filter(|host| !host.is_empty()).unwrap_or(ambient.host.clone());
     let connect = |uri: &PathBuf| deployment::connect(&args.mongodb, uri, &ambient);
     let mongodb = taken.mongodb.as_ref().map(connect).transpose()?;
+    let open_dump = |path: &PathBuf| deployment::open_dump(&args.mongodb, path);
+    let dump = args.mongodb.from_dump.as_ref().map(open_dump).transpose()?;
     let (mut excludes, mut walk) = (Vec::new(), None);
     if !taken.paths.is_empty() {
         let (options, patterns) = walk_options(&args.leave_out)?;
@@ -216,7 +219,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         skip_if_unchanged: args.skip_if_unchanged,
     };
     let mut watch = Watch::start(screen, "backup")?;
-    let sources = Sources { files, mongodb };
+    let sources = Sources { files, mongodb, dump };
     let outcome = backup::backup(&repository, sources, options, &watch.progress)?;
     watch.clear();
     if screen.loudness >= Loudness::Verbose {
@@ -258,7 +261,11 @@ fn take(args: &Args) -> Result<Taken, Failure> {
         let why = "one snapshot holds one MongoDB deployment: back the others up one by one";
         return Err(Failure::Usage(why.into()));
     }
-    if paths.is_empty() && uris.is_empty() {
+    if args.mongodb.from_dump.is_some() && (args.dry_run || !uris.is_empty()) {
+        let why = "--from-dump stands for a deployment of its own, and can't be tried dry";
+        return Err(Failure::Usage(why.into()));
+    }
+    if paths.is_empty() && uris.is_empty() && args.mongodb.from_dump.is_none() {
         let why = "what shall be backed up? name a file or a directory, or mongodb://HOST/DB";
         return Err(Failure::Usage(why.into()));
     }

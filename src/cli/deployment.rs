@@ -9,13 +9,13 @@ use std::{
 
 use icecore::{
     ambient::Ambient,
-    document::namespace::Patterns,
+    document::namespace::{Namespace, Patterns},
     format::snapshot::{Mongodb, Summary},
     limits,
     mongo::{Connect, Link, Purpose},
     progress::Progress,
-    source::mongo,
-    verbs::backup::{self, Deployment, PlannedCollection},
+    source::{dump::Dump, mongo},
+    verbs::backup::{self, Deployment, DumpSource, PlannedCollection},
 };
 use serde_json::{Value, json};
 
@@ -30,6 +30,10 @@ use super::{
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "MongoDB")]
 pub struct Collections {
+    /// Take what mongodump wrote, as if it were a deployment: its directory, or its archive
+    #[arg(long, value_name = "DIR|ARCHIVE")]
+    pub from_dump: Option<PathBuf>,
+
     /// Take only collections that match, as `shop.*`; may be given more than once
     #[arg(long, alias = "nsInclude", value_name = "PATTERN")]
     pub ns_include: Vec<String>,
@@ -75,6 +79,20 @@ pub fn connect(args: &Collections, uri: &Path, ambient: &Ambient) -> Result<Depl
         (include.is_empty() || include.matches(namespace)) && !exclude.matches(namespace)
     });
     Ok(Deployment { link, options })
+}
+
+/// Opens the dump that the arguments ask for.
+pub fn open_dump(args: &Collections, path: &Path) -> Result<DumpSource, Failure> {
+    let what = || format!("cannot find {}", path.display());
+    let absolute = fs::canonicalize(path).map_err(|e| Failure::while_doing(what(), e))?;
+    let dump = Dump::open(&absolute)?;
+    let include = Patterns::parse(args.ns_include.iter().map(String::as_str));
+    let exclude = Patterns::parse(args.ns_exclude.iter().map(String::as_str));
+    let wanted = move |namespace: &Namespace| {
+        (include.is_empty() || include.matches(namespace)) && !exclude.matches(namespace)
+    };
+    let path = absolute.to_string_lossy().into_owned();
+    Ok(DumpSource { dump, path, spill_dir: spill_dir(), wanted: Box::new(wanted) })
 }
 
 /// The string itself, or what `mongodb:` stands for.

@@ -3,7 +3,7 @@
 use crate::{
     document::DiffError,
     format,
-    source::{self, sorter::SortError},
+    source::{self, dump::DumpError, sorter::SortError},
     tree,
 };
 
@@ -23,7 +23,9 @@ pub enum Error<E: std::error::Error + 'static> {
     #[error("the source failed, so no snapshot is made")]
     Source(#[source] source::Error),
     #[error("the MongoDB deployment can't be captured, so no snapshot is made")]
-    Mongodb(#[source] source::mongo::Error),
+    Mongodb(#[from] source::mongo::Error),
+    #[error("the dump can't be read, so no snapshot is made")]
+    Dump(#[from] DumpError),
     #[error("documents can't be sorted")]
     Sort(#[from] SortError),
     #[error("what the oplog has of {namespace} can't be applied")]

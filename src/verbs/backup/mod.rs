@@ -15,6 +15,6 @@ mod worker;
 use counts::Counts;
 
 pub use error::Error;
-pub use mongodb::{Deployment, PlannedCollection, plan_mongodb};
+pub use mongodb::{Deployment, DumpSource, PlannedCollection, plan_mongodb};
 pub use plan::{Plan, plan};
 pub use run::{FILES_ROOT, Options, Outcome, Source, Sources, backup};

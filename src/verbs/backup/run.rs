@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use jiff::Timestamp;
 
 use super::{
-    Counts, Deployment, Error as Failure,
+    Counts, Deployment, DumpSource, Error as Failure,
     files::Run,
     mongodb::{self, Captured, Ground},
 };
@@ -44,17 +44,19 @@ pub enum Source {
 pub struct Sources {
     pub files: Option<Source>,
     pub mongodb: Option<Deployment>,
+    /// In the place of a deployment that answers.
+    pub dump: Option<DumpSource>,
 }
 
 impl From<Source> for Sources {
     fn from(files: Source) -> Self {
-        Sources { files: Some(files), mongodb: None }
+        Sources { files: Some(files), mongodb: None, dump: None }
     }
 }
 
 impl From<Deployment> for Sources {
     fn from(mongodb: Deployment) -> Self {
-        Sources { files: None, mongodb: Some(mongodb) }
+        Sources { files: None, mongodb: Some(mongodb), dump: None }
     }
 }
 
@@ -166,9 +168,10 @@ fn make(
     old: Roots,
     progress: &Progress,
 ) -> Result<(Roots, Summary, Option<Mongodb>), Error> {
-    let captured = match &sources.mongodb {
-        Some(deployment) => Some(capture(repo, session, deployment, old.mongodb, progress)?),
-        None => None,
+    let captured = match (&sources.mongodb, &sources.dump) {
+        (Some(deployment), _) => Some(capture(repo, session, deployment, old.mongodb, progress)?),
+        (None, Some(dump)) => Some(take_in(repo, session, dump, old.mongodb, progress)?),
+        (None, None) => None,
     };
     let (files, mut summary) = match sources.files {
         Some(files) => {
@@ -197,6 +200,19 @@ fn capture(
     let spill_dir = &deployment.options.spill_dir;
     let ground = Ground::new(session, (&cutter, splitter), progress, repo.ambient(), spill_dir);
     mongodb::capture(&ground, deployment, old)
+}
+
+fn take_in(
+    repo: &Repository,
+    session: &Session,
+    dump: &DumpSource,
+    old: Option<Root>,
+    progress: &Progress,
+) -> Result<Captured, Error> {
+    let (cutter, splitter) = (cutter(repo)?, splitter(repo)?);
+    let cuts = (&cutter, splitter);
+    let ground = Ground::new(session, cuts, progress, repo.ambient(), &dump.spill_dir);
+    mongodb::take_in(&ground, dump, old)
 }
 
 fn merge(
@@ -308,6 +324,7 @@ fn shown_paths(sources: &Sources) -> Vec<String> {
         None => Vec::new(),
     };
     shown.extend(sources.mongodb.iter().map(|deployment| deployment.link.facts().uri.clone()));
+    shown.extend(sources.dump.iter().map(DumpSource::shown));
     shown.sort_unstable();
     shown
 }

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod change;
+mod dump;
 mod ground;
 mod lanes;
 mod order;
@@ -31,8 +32,10 @@ use catalogue::{Catalogue, Previous, identity};
 use change::change;
 use plant::Planted;
 
+pub use dump::DumpSource;
 pub use plan::{PlannedCollection, plan_mongodb};
 
+pub(super) use dump::take_in;
 pub(super) use ground::Ground;
 
 /// What to capture of a deployment that answers.

@@ -11,12 +11,8 @@ use super::{
     plant::{Amend, Plant, Planted},
 };
 use crate::{
-    format::catalogue::DocumentKeys,
-    limits,
-    mongo::Batch,
-    repo::WriteBlobs,
-    source::{self, sorter::Sorted},
-    tree::Root,
+    format::catalogue::DocumentKeys, limits, mongo::Batch, repo::WriteBlobs,
+    source::sorter::Sorted, tree::Root,
 };
 
 /// Some documents in the order in which they lie.
@@ -51,13 +47,16 @@ pub(super) struct Subject<'s> {
 
 /// The tree of all documents that `scan` gives. What one batch holds is done at once, on this
 /// thread; for more, two others key, order and build while the next batches come.
-pub(super) fn plant<W: WriteBlobs, B: Documents>(
+pub(super) fn plant<W: WriteBlobs, B: Documents, S>(
     ground: &Ground<'_, W>,
     subject: Subject<'_>,
-    mut scan: impl Iterator<Item = Result<B, source::mongo::Error>>,
-) -> Result<Planted, Error<W::Error>> {
-    let first = scan.next().transpose().map_err(Error::Mongodb)?;
-    let second = scan.next().transpose().map_err(Error::Mongodb)?;
+    mut scan: impl Iterator<Item = Result<B, S>>,
+) -> Result<Planted, Error<W::Error>>
+where
+    Error<W::Error>: From<S>,
+{
+    let first = scan.next().transpose()?;
+    let second = scan.next().transpose()?;
     let (planted, late) = match second {
         None => {
             let mut plant = Plant::new(ground, subject.old);
@@ -76,11 +75,14 @@ pub(super) fn plant<W: WriteBlobs, B: Documents>(
     }
 }
 
-fn in_parallel<W: WriteBlobs, B: Documents>(
+fn in_parallel<W: WriteBlobs, B: Documents, S>(
     ground: &Ground<'_, W>,
     subject: Subject<'_>,
-    scan: impl Iterator<Item = Result<B, source::mongo::Error>>,
-) -> Result<(Planted, Option<Sorted>), Error<W::Error>> {
+    scan: impl Iterator<Item = Result<B, S>>,
+) -> Result<(Planted, Option<Sorted>), Error<W::Error>>
+where
+    Error<W::Error>: From<S>,
+{
     let (give_batch, batches) = bounded(limits::SCAN_BATCHES_WAITING_MAX);
     let (give_block, blocks) = bounded(limits::DOCUMENT_BLOCKS_WAITING_MAX);
     thread::scope(|scope| {
@@ -104,16 +106,19 @@ fn in_parallel<W: WriteBlobs, B: Documents>(
     })
 }
 
-fn feed<W: WriteBlobs, B: Documents>(
+fn feed<W: WriteBlobs, B: Documents, S>(
     ground: &Ground<'_, W>,
-    scan: impl Iterator<Item = Result<B, source::mongo::Error>>,
+    scan: impl Iterator<Item = Result<B, S>>,
     give: &Sender<B>,
-) -> Result<(), Error<W::Error>> {
+) -> Result<(), Error<W::Error>>
+where
+    Error<W::Error>: From<S>,
+{
     for batch in scan {
         if ground.progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        give.send(batch.map_err(Error::Mongodb)?).map_err(|_| Error::Stopped)?;
+        give.send(batch?).map_err(|_| Error::Stopped)?;
     }
     Ok(())
 }

@@ -1,0 +1,60 @@
+//! Out as mongodump writes, and in again: the same collections.
+
+use super::commands::shop;
+
+#[test]
+fn a_dump_taken_in_is_what_was_dumped() {
+    let desk = shop();
+    for (directory, gzip) in [("plain", false), ("packed", true)] {
+        let mut arguments = vec!["dump", "latest", "--out", directory];
+        arguments.extend(gzip.then_some("--gzip"));
+        desk.ok(&arguments);
+        let dumped = desk.json(&["snapshots"]).as_array().unwrap().last().unwrap()["id"].clone();
+        let lines = desk.json_lines(&["backup", "--from-dump", directory]);
+        let summary = lines.last().unwrap();
+        assert_eq!((&summary["docs_new"], &summary["collections"]), (&4.into(), &2.into()));
+        let taken_in = summary["snapshot_id"].as_str().unwrap();
+        assert_eq!(desk.ok(&["diff", "-q", dumped.as_str().unwrap(), taken_in]), "");
+        let again = desk.json_lines(&["backup", "--from-dump", directory]);
+        let again = again.last().unwrap();
+        assert_eq!(
+            (&again["docs_unmodified"], &again["docs_new"]),
+            (&4.into(), &serde_json::Value::Null)
+        );
+    }
+    let of_one = desk.json_lines(&["backup", "--from-dump", "plain", "--ns-include", "stock.*"]);
+    assert_eq!(of_one.last().unwrap()["collections"], 1);
+    assert_eq!(desk.ok(&["ls", "latest"]), "stock\n");
+}
+
+#[test]
+fn what_is_no_dump_makes_no_snapshot() {
+    let desk = shop();
+    desk.write("empty/readme", "nothing to see");
+    let wrong = |path: &str, text: &str| {
+        let said = desk.run(&["backup", "--from-dump", path]);
+        assert_eq!(said.code, 1, "{}", said.err);
+        assert!(said.err.contains(text), "{}", said.err);
+    };
+    wrong("none", "cannot find none");
+    wrong("empty", "is no dump");
+    wrong("empty/readme", "is no archive of mongodump");
+    desk.ok(&["dump", "latest", "--out", "cut"]);
+    let path = desk.path("cut/shop/orders.bson");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    wrong("cut", "ends in the middle of a document");
+    assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 2);
+    let oplog = desk.run(&["backup", "--from-dump", "cut", "--dry-run"]);
+    assert_eq!(oplog.code, 2);
+}
+
+#[test]
+fn changes_beside_a_dump_are_told() {
+    let desk = shop();
+    desk.ok(&["dump", "latest", "--out", "dump"]);
+    desk.write("dump/oplog.bson", "");
+    let said = desk.run(&["backup", "--from-dump", "dump"]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("its oplog is not taken in"), "{}", said.err);
+}
