@@ -27,7 +27,7 @@ use super::{
 };
 
 /// What to take of a deployment.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "MongoDB")]
 pub struct Collections {
     /// Take what mongodump wrote, as if it were a deployment: its directory, or its archive

@@ -1,12 +1,14 @@
 //! `icecore diff`: what changed from one snapshot to another.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use icecore::{
     format::entry::{self, Kind},
     repo::{Kept, Reader},
+    source::mongo::Wanted,
     verbs::{
-        deployment::{self, catalogue_root, diff::Side},
+        backup::Deployment,
+        deployment::{self, Found, catalogue_root, diff::Side},
         diff::{self, Changed, Modifier, Scope, Tally},
         entries::files_root,
         select::{self, Place, Reference},
@@ -17,12 +19,14 @@ use serde_json::json;
 use super::{
     args::Global,
     changes::Changes,
+    deployment as deployment_arguments, document,
     exit::Exit,
     failure::Failure,
     filter::Filter,
     open,
     screen::{self, Loudness, Screen},
     units,
+    watch::Watch,
 };
 
 /// Show what changed from one snapshot to another
@@ -30,7 +34,7 @@ use super::{
 /// `+` added, `-` removed, `M` content changed, `T` another kind of thing now, `U` metadata
 /// changed (with --metadata). Of documents, --fields shows what changed in them; of a collection
 /// that was added or removed, the documents are counted, not named. It costs what changed, not
-/// what there is.
+/// what there is. A server is read whole; what is written to it meanwhile may show or not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,14 +42,15 @@ Examples:
   icecore diff --metadata 3f9a12bc 81d0c6a4
   icecore diff latest~1:/etc latest:/etc
   icecore diff --fields latest~1:shop latest:shop
-  icecore diff --fields latest~7:shop.orders/4711 latest:shop.orders/4711")]
+  icecore diff --fields latest~7:shop.orders/4711 latest:shop.orders/4711
+  icecore diff latest mongodb://host/shop")]
 pub struct Args {
     /// The older one, and perhaps a place in it
     #[arg(value_name = "SNAPSHOT[:PLACE]")]
     pub from: String,
 
-    /// The newer one, and perhaps a place in it
-    #[arg(value_name = "SNAPSHOT[:PLACE]")]
+    /// The newer one, and perhaps a place in it; or a server as it is now
+    #[arg(value_name = "SNAPSHOT[:PLACE]|mongodb://HOST[/DB]")]
     pub to: String,
 
     /// Show also what changed in nothing but mode, owner, times or attributes
@@ -61,6 +66,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    if deployment_arguments::is_uri(Path::new(&args.to)) {
+        return live(args, global, screen);
+    }
     let (from, to): (Reference, Reference) = (args.from.parse()?, args.to.parse()?);
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
@@ -101,6 +109,63 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         sum_up(tally, screen)?;
     }
     if let Some(changes) = &changes {
+        changes.sum_up(screen)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// A snapshot's collections, or those of one place, and what the server has.
+fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    let from: Reference = args.from.parse()?;
+    let repository = open::open(global)?;
+    let all = open::shelf(&repository)?;
+    let old = select::one(&all, &from.name, &args.filter.to_select()?)?;
+    let ambient = repository.ambient();
+    let asked = deployment_arguments::Collections::default();
+    let Deployment { link, mut options } =
+        deployment_arguments::connect(&asked, Path::new(&args.to), ambient)?;
+    options.consistency = Wanted::Plain;
+    let root = document::catalogue(old)?;
+    let reader = repository.reader()?;
+    match &from.place {
+        Place::Whole => {}
+        Place::Path(_) => {
+            return Err(Failure::Usage("a path can't be compared with a database".into()));
+        }
+        Place::Mongodb(address) => match deployment::resolve(&reader, &root, address)? {
+            Found::Database(database) => options.db = Some(database),
+            Found::Collection(one) => {
+                options.db = Some(one.namespace.db.clone());
+                options.wanted = Arc::new(move |namespace| *namespace == one.namespace);
+            }
+            Found::Document(..) => {
+                return Err(Failure::Usage("one document can't be compared with a server".into()));
+            }
+        },
+    }
+    let mut changes = Changes::new(&reader, args.fields || screen.loudness >= Loudness::Verbose);
+    let mut watch = Watch::start(screen, "diff")?;
+    let progress = watch.progress.clone();
+    let flow =
+        deployment::diff_live(&reader, Some(root), (&link, &options), &progress, &mut |c| {
+            match changes.show(&c, screen) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(failure) => ControlFlow::Break(failure),
+            }
+        })?;
+    watch.clear();
+    if let ControlFlow::Break(failure) = flow {
+        return Err(failure);
+    }
+    if screen.json {
+        screen.document(&json!({
+            "message_type": "statistics",
+            "source_snapshot": old.sid,
+            "collections": changes.collections,
+            "documents": changes.documents,
+        }))?;
+    } else {
+        screen.chat("")?;
         changes.sum_up(screen)?;
     }
     Ok(Exit::Done)

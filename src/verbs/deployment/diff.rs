@@ -58,7 +58,7 @@ pub struct Side<'a> {
     pub place: Option<&'a Address>,
 }
 
-type Take<'t, B> = dyn FnMut(Change) -> ControlFlow<B> + 't;
+pub type Take<'t, B> = dyn FnMut(Change) -> ControlFlow<B> + 't;
 
 /// Gives every change to `take`, collection by collection, until it breaks. It costs what
 /// changed; equal subtrees are skipped unread. Documents in natural order (capped collections)
@@ -228,7 +228,7 @@ fn by_content<R: ReadBlobs, B>(
     Ok(ControlFlow::Continue(()))
 }
 
-fn facets<E: std::error::Error>(
+pub(super) fn facets<E: std::error::Error>(
     old: &Collection,
     new: &Collection,
 ) -> Result<Vec<Facet>, Error<E>> {

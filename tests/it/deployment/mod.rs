@@ -2,5 +2,6 @@
 
 mod commands;
 mod dumps;
+mod live;
 mod places;
 mod scene;
