@@ -110,6 +110,9 @@ pub enum Kind {
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     match args.documents.is_for_documents() {
         true => documents(args, global, screen),
+        false if args.documents.limit.is_some() => {
+            Err(Failure::Usage("`--limit` is for documents: with `--query`, `--id-from`".into()))
+        }
         false => files(args, global, screen),
     }
 }
