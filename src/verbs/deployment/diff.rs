@@ -26,7 +26,7 @@ pub enum Change {
         new: Option<Box<Collection>>,
         facets: Vec<Facet>,
     },
-    Document(DocumentChange),
+    Document(Box<DocumentChange>),
 }
 
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ fn one_document<R: ReadBlobs, B>(
     if old == new {
         return Ok(ControlFlow::Continue(()));
     }
-    Ok(take(Change::Document(DocumentChange { namespace, key, old, new })))
+    Ok(take(Change::Document(Box::new(DocumentChange { namespace, key, old, new }))))
 }
 
 fn one_pair<R: ReadBlobs, B>(
@@ -186,7 +186,8 @@ fn one_pair<R: ReadBlobs, B>(
         let tree::Change { key, old: was, new: now } = change?;
         let whose = if now.is_some() { new } else { old };
         let namespace = whose.namespace.clone();
-        let flow = take(Change::Document(DocumentChange { namespace, key, old: was, new: now }));
+        let flow =
+            take(Change::Document(Box::new(DocumentChange { namespace, key, old: was, new: now })));
         if flow.is_break() {
             return Ok(flow);
         }
@@ -219,7 +220,8 @@ fn by_content<R: ReadBlobs, B>(
             }
             let namespace = namespace.clone();
             let (old, new) = if is_new { (None, Some(value)) } else { (Some(value), None) };
-            let flow = take(Change::Document(DocumentChange { namespace, key, old, new }));
+            let flow =
+                take(Change::Document(Box::new(DocumentChange { namespace, key, old, new })));
             if flow.is_break() {
                 return Ok(flow);
             }

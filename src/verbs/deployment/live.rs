@@ -197,7 +197,7 @@ impl<R: ReadBlobs> Compared<'_, R> {
         let namespace = self.old.namespace.clone();
         let new = is.map(|(_, head)| Value { head, ..Value::default() });
         let old = was.map(|(_, value)| value);
-        Ok(take(Change::Document(DocumentChange { namespace, key, old, new })))
+        Ok(take(Change::Document(Box::new(DocumentChange { namespace, key, old, new }))))
     }
 
     /// The snapshot's documents by the keys of their ids.

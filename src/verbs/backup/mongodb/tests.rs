@@ -116,7 +116,8 @@ fn planted(
     old: Option<Root>,
 ) -> Planted {
     let subject = Subject { namespace: "shop.orders", keys: DocumentKeys::Id, old };
-    let batches = documents.chunks(batch).map(|documents| Ok(documents.to_vec()));
+    let batches =
+        documents.chunks(batch).map(|documents| Ok::<_, source::mongo::Error>(documents.to_vec()));
     plant(ground, subject, batches).unwrap()
 }
 
@@ -266,7 +267,8 @@ fn a_capped_collection_keeps_the_order_it_was_read_in() {
     let ground = bench.ground(1, 1);
     let documents: Vec<_> = [5, 2, 9, 2].map(|id| document(id, id)).to_vec();
     let subject = Subject { namespace: "shop.ring", keys: DocumentKeys::Ordinal, old: None };
-    let batches = documents.chunks(1).map(|documents| Ok(documents.to_vec()));
+    let batches =
+        documents.chunks(1).map(|documents| Ok::<_, source::mongo::Error>(documents.to_vec()));
     let found = plant(&ground, subject, batches).unwrap();
     let range = crate::tree::KeyRange::all();
     let entries = crate::tree::iter(&bench.blobs, &found.root, range).map(Result::unwrap);
@@ -281,18 +283,18 @@ fn an_error_of_the_scan_or_of_the_store_ends_it() {
     let subject = Subject { namespace: "shop.orders", keys: DocumentKeys::Id, old: None };
     let again = || source::mongo::Error::StartAgain { why: "a test".into() };
     for good in 0..4 {
-        let batches = (0..good).map(|id| Ok(vec![document(id, 0)]));
+        let batches = (0..good).map(|id| Ok::<_, source::mongo::Error>(vec![document(id, 0)]));
         let batches = batches.chain([Err(again())]);
         let error = plant(&ground, subject, batches).unwrap_err();
         assert!(matches!(error, Error::Mongodb(error) if error.is_start_again()), "{good}");
     }
     bench.progress.cancel();
-    let batches = (0..4).map(|id| Ok(vec![document(id, 0)]));
+    let batches = (0..4).map(|id| Ok::<_, source::mongo::Error>(vec![document(id, 0)]));
     assert!(matches!(plant(&ground, subject, batches), Err(Error::Cancelled)));
 
     // Nowhere to spill: what the threads behind met is told, not that the one before stopped.
     let bench = Bench::new(Progress::silent());
     let ground = Ground { spill_dir: std::path::Path::new("/nowhere"), ..bench.ground(1, 1) };
-    let batches = (0..40).rev().map(|id| Ok(vec![document(id, 0)]));
+    let batches = (0..40).rev().map(|id| Ok::<_, source::mongo::Error>(vec![document(id, 0)]));
     assert!(matches!(plant(&ground, subject, batches), Err(Error::Sort(_))));
 }
