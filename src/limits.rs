@@ -172,9 +172,31 @@ pub const SORT_PAIR_MAX_BYTES: usize = 20 * MIB;
 /// So many runs are merged at once: a block of each is in memory, and each is an open file.
 pub const SORT_RUNS_MAX: usize = 64;
 
+/// A restore into MongoDB writes with so many threads, so many documents or bytes a command. A
+/// command may be a little longer than the longest document (16 MiB), and has room for one of it.
+pub const RESTORE_WRITERS: usize = 4;
+pub const RESTORE_BATCH_DOCUMENTS: usize = 1000;
+pub const RESTORE_BATCH_BYTES: usize = 12 * MIB;
+/// A document up to this size is replaced only while it is what was seen: the command names both.
+pub const RESTORE_GUARD_MAX_BYTES: usize = 5 * MIB;
+/// What a unique key stood against is tried again so often.
+pub const RESTORE_ROUNDS_MAX: usize = 32;
+/// A server that changes its role or is away is waited for so long.
+pub const RESTORE_PATIENCE_SECONDS: u64 = 60;
+/// Live documents are sorted in so much memory, before they spill; longer ones stand there by
+/// their hash.
+pub const RESTORE_SORT_BYTES: usize = 256 * MIB;
+pub const RESTORE_SORTED_MAX_BYTES: usize = MIB;
+/// So many documents are looked up in one command.
+pub const RESTORE_LOOKUP_DOCUMENTS: usize = 500;
+/// Collections of no more documents are compared by looking them up, not by reading all there is.
+pub const RESTORE_LOOKUP_MAX: u64 = 10_000;
+
 const _: () = {
     assert!(DOCUMENT_INLINE_MAX_BYTES + KEY_MAX_BYTES < SORT_PAIR_MAX_BYTES);
     assert!(DOCUMENT_INLINE_MAX_BYTES < VALUE_HEAD_MAX_BYTES);
+    assert!(RESTORE_BATCH_BYTES + MIB < BLOB_MAX_BYTES);
+    assert!(RESTORE_SORTED_MAX_BYTES + KEY_MAX_BYTES + KIB < SORT_PAIR_MAX_BYTES);
     assert!(DOCUMENT_KEY_HEAD_BYTES + 33 < KEY_MAX_BYTES);
     assert!(ATTRIBUTES_MAX_BYTES < VALUE_HEAD_MAX_BYTES);
     assert!(CHUNK_MIN_BYTES < CHUNK_AIM_BYTES && CHUNK_AIM_BYTES < CHUNK_MAX_BYTES);

@@ -5,6 +5,7 @@ mod draft;
 pub mod dump;
 mod error;
 mod meta;
+pub mod mongo;
 mod place;
 mod target;
 

@@ -23,6 +23,7 @@ mod s3;
 mod second_reader;
 mod sessions;
 mod sink_hostile;
+mod sink_mongo;
 mod source_files;
 mod tidy;
 mod transcripts;

@@ -1,0 +1,183 @@
+//! Commands for the server, as bytes.
+
+use super::Craft;
+use crate::document::{ArrayWriter, Element, Malformed, Writer, get, namespace::Namespace};
+
+/// `{<name>: <the collection>}`, to be gone on with.
+pub(super) fn on(name: &str, place: &Namespace) -> Writer {
+    let mut command = Writer::new();
+    command.push_str(name.as_bytes(), &place.collection);
+    command
+}
+
+/// `{insert: ..., documents: [...]}`, written by one member before the answer comes: the rest of
+/// the set is waited for once, at the end of it all.
+pub(super) fn insert<'a>(
+    place: &Namespace,
+    documents: impl IntoIterator<Item = &'a [u8]>,
+    ordered: bool,
+    bypass: bool,
+) -> Vec<u8> {
+    let mut list = ArrayWriter::new();
+    documents.into_iter().for_each(|document| list.push_doc(document));
+    let mut command = on("insert", place);
+    command.push_bool(b"ordered", ordered);
+    finish(command, "documents", list, bypass)
+}
+
+/// `{update: ..., updates: [...]}`.
+pub(super) fn update(place: &Namespace, statements: ArrayWriter, bypass: bool) -> Vec<u8> {
+    let mut command = on("update", place);
+    command.push_bool(b"ordered", false);
+    finish(command, "updates", statements, bypass)
+}
+
+/// `{delete: ..., deletes: [...]}`.
+pub(super) fn delete(place: &Namespace, statements: ArrayWriter) -> Vec<u8> {
+    let mut command = on("delete", place);
+    command.push_bool(b"ordered", false);
+    finish(command, "deletes", statements, false)
+}
+
+fn finish(mut command: Writer, name: &str, list: ArrayWriter, bypass: bool) -> Vec<u8> {
+    if bypass {
+        command.push_bool(b"bypassDocumentValidation", true);
+    }
+    let mut concern = Writer::new();
+    concern.push_i32(b"w", 1);
+    command.push_doc(b"writeConcern", &concern.finish());
+    command.push_array(name.as_bytes(), &list.finish());
+    command.finish()
+}
+
+/// The statement that writes `document` where `_id` stands: in place of the document there, if it
+/// is still `was`; without `was`, as a new one.
+pub(super) fn write_statement(
+    document: &[u8],
+    was: Option<&[u8]>,
+    craft: Craft,
+) -> Result<Vec<u8>, Malformed> {
+    let mut statement = Writer::new();
+    let id = get(was.unwrap_or(document), b"_id")?;
+    statement.push_doc(b"q", &filter(id.as_ref(), was));
+    if craft.wants_pipeline() {
+        let mut literal = Writer::new();
+        literal.push_doc(b"$literal", document);
+        let mut stage = Writer::new();
+        stage.push_doc(b"$replaceWith", &literal.finish());
+        let mut pipeline = ArrayWriter::new();
+        pipeline.push_doc(&stage.finish());
+        statement.push_array(b"u", &pipeline.finish());
+    } else {
+        statement.push_doc(b"u", document);
+    }
+    statement.push_bool(b"upsert", was.is_none());
+    Ok(statement.finish())
+}
+
+/// The statement that removes a document if it is still `was`.
+pub(super) fn remove_statement(was: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut statement = Writer::new();
+    let id = get(was, b"_id")?;
+    statement.push_doc(b"q", &filter(id.as_ref(), Some(was)));
+    statement.push_i32(b"limit", 1);
+    Ok(statement.finish())
+}
+
+/// `{_id: {$eq: ...}, $expr: {$eq: ["$$ROOT", {$literal: was}]}}`. A document so large that two
+/// of it would not fit into a command is known by its `_id` alone.
+fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
+    let mut filter = Writer::new();
+    if let Some(id) = id {
+        let mut equal = Writer::new();
+        equal.push_raw(id.kind, b"$eq", id.value);
+        filter.push_doc(b"_id", &equal.finish());
+    }
+    if let Some(was) = was.filter(|was| was.len() <= crate::limits::RESTORE_GUARD_MAX_BYTES) {
+        let mut literal = Writer::new();
+        literal.push_doc(b"$literal", was);
+        let mut both = ArrayWriter::new();
+        both.push_str("$$ROOT");
+        both.push_doc(&literal.finish());
+        let mut equal = Writer::new();
+        equal.push_array(b"$eq", &both.finish());
+        filter.push_doc(b"$expr", &equal.finish());
+    }
+    filter.finish()
+}
+
+/// `{find: ..., filter: {_id: {$in: ids}}}`, each document whole.
+pub(super) fn find_ids<'a>(
+    place: &Namespace,
+    ids: impl IntoIterator<Item = Element<'a>>,
+) -> Vec<u8> {
+    let mut list = ArrayWriter::new();
+    ids.into_iter().for_each(|id| list.push_raw(id.kind, id.value));
+    let mut among = Writer::new();
+    among.push_array(b"$in", &list.finish());
+    let mut filter = Writer::new();
+    filter.push_doc(b"_id", &among.finish());
+    let mut command = on("find", place);
+    command.push_doc(b"filter", &filter.finish());
+    command.finish()
+}
+
+/// Whether a field is there and says yes.
+pub(super) fn is_true(document: &[u8], name: &[u8]) -> bool {
+    let field = get(document, name).ok().flatten();
+    field.is_some_and(|field| {
+        field.as_bool() == Some(true)
+            || field.as_i64().is_some_and(|number| number != 0)
+            || field.as_f64().is_some_and(|number| number != 0.0)
+    })
+}
+
+/// The fields of `document` but these.
+pub(super) fn without(document: &[u8], names: &[&[u8]]) -> Result<Writer, Malformed> {
+    let mut kept = Writer::new();
+    for element in crate::document::elements(document) {
+        let element = element?;
+        if !names.contains(&element.name) {
+            kept.push(&element);
+        }
+    }
+    Ok(kept)
+}
+
+/// A document field's bytes.
+pub(super) fn document_in<'a>(document: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    get(document, name).ok()??.as_doc()
+}
+
+/// A string field, as text.
+pub(super) fn text_in(document: &[u8], name: &[u8]) -> Option<String> {
+    let field = get(document, name).ok()??;
+    field.as_str().map(|text| String::from_utf8_lossy(text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::kind;
+
+    #[test]
+    fn statements_are_what_the_server_expects() {
+        let place = Namespace::new("d", "c");
+        let mut document = Writer::new();
+        document.push_i32(b"_id", 7);
+        let document = document.finish();
+        let statement = write_statement(&document, Some(&document), Craft::default()).unwrap();
+        let filter = document_in(&statement, b"q").unwrap();
+        let equal = document_in(filter, b"_id").unwrap();
+        assert_eq!(get(equal, b"$eq").unwrap().unwrap().as_i64(), Some(7));
+        assert!(document_in(filter, b"$expr").is_some());
+        assert_eq!(document_in(&statement, b"u").unwrap(), document);
+        let craft = Craft { empty_timestamp: true, ..Craft::default() };
+        let statement = write_statement(&document, None, craft).unwrap();
+        assert_eq!(get(&statement, b"u").unwrap().unwrap().kind, kind::ARRAY);
+        assert!(is_true(&statement, b"upsert") && !is_true(&statement, b"multi"));
+        let command = insert(&place, [&document[..]], false, true);
+        assert_eq!(text_in(&command, b"insert").as_deref(), Some("c"));
+        assert!(is_true(&command, b"bypassDocumentValidation") && !is_true(&command, b"ordered"));
+    }
+}

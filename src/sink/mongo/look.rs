@@ -1,0 +1,35 @@
+//! Looking at what is there, before and after.
+
+use bytes::Bytes;
+
+use super::{Error, command};
+use crate::{
+    document::{Writer, get, namespace::Namespace},
+    mongo::{Cursor, Link},
+};
+
+/// So many documents come in one batch of a scan.
+const BATCH: u32 = 10_000;
+
+/// All documents of a collection, as they lie.
+pub fn scan(link: &Link, place: &Namespace) -> Result<Cursor, Error> {
+    let mut natural = Writer::new();
+    natural.push_i32(b"$natural", 1);
+    let mut command = command::on("find", place);
+    command.push_doc(b"hint", &natural.finish());
+    command.push_bool(b"noCursorTimeout", true);
+    let cursor = link.cursor(&place.db, &command.finish(), BATCH);
+    cursor.map_err(|source| Error::Look { place: place.clone(), source })
+}
+
+/// The documents that have the `_id`s of these, in any order.
+pub fn by_ids<'a>(
+    link: &Link,
+    place: &Namespace,
+    documents: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<Bytes>, Error> {
+    let ids = documents.into_iter().filter_map(|document| get(document, b"_id").ok().flatten());
+    let found = link.list(&place.db, &command::find_ids(place, ids));
+    let found = found.map_err(|source| Error::Look { place: place.clone(), source })?;
+    Ok(found.into_iter().map(Bytes::from).collect())
+}

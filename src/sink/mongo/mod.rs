@@ -1,0 +1,22 @@
+//! MongoDB as a place to write to: collections made, documents written, indexes built.
+
+mod authority;
+mod command;
+mod craft;
+mod error;
+mod indexes;
+mod look;
+mod namespaces;
+mod reply;
+mod writers;
+
+pub use authority::{Authority, merge_authority};
+pub use craft::Craft;
+pub use error::Error;
+pub use indexes::{Built, build, drop_index, is_ttl, name_of, wanted};
+pub use look::{by_ids, scan};
+pub use namespaces::{
+    Created, Existing, buckets_of, collections, create, drop, expire_after, indexes, is_capped,
+    wait_for_majority,
+};
+pub use writers::{Failure, Op, Order, Report, Writers};

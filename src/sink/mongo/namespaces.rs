@@ -1,0 +1,185 @@
+//! Collections and views of a server: which there are, making them, dropping them.
+
+use super::{
+    Error,
+    command::{document_in, is_true, on, text_in, without},
+};
+use crate::{
+    document::{Writer, get, namespace::Namespace},
+    mongo::{self, Link},
+};
+
+/// Where a time series' buckets lie.
+pub fn buckets_of(series: &Namespace) -> Namespace {
+    Namespace::new(&series.db, format!("system.buckets.{}", series.collection))
+}
+
+/// A collection, view or time series that is on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Existing {
+    pub name: String,
+    /// `collection`, `view`, `timeseries`.
+    pub kind: String,
+    /// As `listCollections` gives it.
+    pub record: Vec<u8>,
+}
+
+impl Existing {
+    pub fn options(&self) -> Vec<u8> {
+        let options = document_in(&self.record, b"options");
+        options.map_or_else(|| Writer::new().finish(), <[u8]>::to_vec)
+    }
+}
+
+/// What is in a database; nothing, if there is no such database.
+pub fn collections(link: &Link, db: &str) -> Result<Vec<Existing>, Error> {
+    let mut command = Writer::new();
+    command.push_i32(b"listCollections", 1);
+    let list = link.list(db, &command.finish());
+    let list = list.map_err(|source| Error::List { db: db.to_owned(), source })?;
+    let existing = |record: Vec<u8>| Existing {
+        name: text_in(&record, b"name").unwrap_or_default(),
+        kind: text_in(&record, b"type").unwrap_or_else(|| "collection".into()),
+        record,
+    };
+    Ok(list.into_iter().map(existing).collect())
+}
+
+/// The index specifications of a collection, in the server's order, `_id_` among them.
+pub fn indexes(link: &Link, place: &Namespace) -> Result<Vec<Vec<u8>>, Error> {
+    let list = link.list(&place.db, &on("listIndexes", place).finish());
+    list.map_err(|source| Error::Look { place: place.clone(), source })
+}
+
+/// What came of a `create`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Created {
+    /// Options that this server does not know, and that were left out.
+    pub options_left_out: Vec<String>,
+    /// `expireAfterSeconds`, to be set with `expire_after` when all documents are there.
+    pub expires: bool,
+}
+
+/// Not for `create`: set by the server, or of no meaning any more.
+const NOT_OPTIONS: [&[u8]; 4] = [b"uuid", b"temp", b"autoIndexId", b"flags"];
+const EXPIRES: &[u8] = b"expireAfterSeconds";
+const NAMESPACE_EXISTS: i32 = 48;
+const UNKNOWN_FIELD: i32 = 40415;
+
+/// Makes a collection, a view or a time series with the raw `options` of a snapshot. That it is
+/// there already is an error.
+pub fn create(
+    link: &Link,
+    place: &Namespace,
+    options: &[u8],
+    id_index: Option<&[u8]>,
+) -> Result<Created, Error> {
+    let failed = |source| Error::Create { place: place.clone(), source };
+    let mut created = Created { options_left_out: Vec::new(), expires: false };
+    created.expires = matches!(get(options, EXPIRES), Ok(Some(_)));
+    loop {
+        let mut left_out: Vec<&[u8]> = NOT_OPTIONS.to_vec();
+        left_out.push(EXPIRES);
+        left_out.extend(created.options_left_out.iter().map(String::as_bytes));
+        let command = create_command(place, options, id_index, &left_out);
+        let error = match link.run(&place.db, &command) {
+            Ok(_) => return Ok(created),
+            Err(error) => error,
+        };
+        match unknown_option(&error) {
+            Some(name) if !created.options_left_out.contains(&name) => {
+                created.options_left_out.push(name);
+            }
+            _ => return Err(failed(error)),
+        }
+    }
+}
+
+fn create_command(
+    place: &Namespace,
+    options: &[u8],
+    id_index: Option<&[u8]>,
+    left_out: &[&[u8]],
+) -> Vec<u8> {
+    let mut command = on("create", place);
+    let kept = without(options, left_out).unwrap_or_default().finish();
+    for element in crate::document::elements(&kept).flatten() {
+        command.push(&element);
+    }
+    // Its collation is the collection's; but its version may be of old.
+    if let Some(index) = id_index.filter(|_| !left_out.contains(&&b"idIndex"[..])) {
+        let index = without(index, &[b"ns"]).unwrap_or_default();
+        command.push_doc(b"idIndex", &index.finish());
+    }
+    command.finish()
+}
+
+/// The option that a server says it does not know: `BSON field 'create.x' is an unknown field.`
+fn unknown_option(error: &mongo::Error) -> Option<String> {
+    let mongo::Error::Command { code: UNKNOWN_FIELD, message, .. } = error else { return None };
+    let name = message.split('\'').nth(1)?;
+    Some(name.strip_prefix("create.").unwrap_or(name).split('.').next()?.to_owned())
+}
+
+/// Sets when documents of a time series or a clustered collection go: from now on they do.
+pub fn expire_after(link: &Link, place: &Namespace, options: &[u8]) -> Result<(), Error> {
+    let Ok(Some(seconds)) = get(options, EXPIRES) else { return Ok(()) };
+    let mut command = on("collMod", place);
+    command.push(&seconds);
+    let run = link.run(&place.db, &command.finish());
+    run.map(|_| ()).map_err(|source| Error::Create { place: place.clone(), source })
+}
+
+/// Drops a collection or view; that there is none is no error.
+pub fn drop(link: &Link, place: &Namespace) -> Result<(), Error> {
+    const NAMESPACE_NOT_FOUND: i32 = 26;
+    match link.run(&place.db, &on("drop", place).finish()) {
+        Err(error) if error.code() == Some(NAMESPACE_NOT_FOUND) => Ok(()),
+        Err(source) => Err(Error::Drop { place: place.clone(), source }),
+        Ok(_) => Ok(()),
+    }
+}
+
+impl Error {
+    /// The collection was made by someone else meanwhile.
+    pub fn is_already_there(&self) -> bool {
+        matches!(self, Error::Create { source, .. } if source.code() == Some(NAMESPACE_EXISTS))
+    }
+}
+
+/// Waits until a majority of the set has all that was written so far: asks for an index that is
+/// there on `place`, with a concern for everything before it.
+pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
+    let facts = link.facts();
+    if !facts.is_replica_set() && !facts.is_mongos {
+        return Ok(());
+    }
+    let specs = indexes(link, place)?;
+    let Some(spec) = specs.first() else { return Ok(()) };
+    let mut list = crate::document::ArrayWriter::new();
+    let spec = without(spec, &[b"ns"]).unwrap_or_default();
+    list.push_doc(&spec.finish());
+    let mut concern = Writer::new();
+    concern.push_str(b"w", "majority");
+    concern.push_i32(b"wtimeout", 60_000);
+    let mut command = on("createIndexes", place);
+    command.push_array(b"indexes", &list.finish());
+    command.push_doc(b"writeConcern", &concern.finish());
+    let majority = |source| Error::Majority { source };
+    let reply = link.run(&place.db, &command.finish()).map_err(majority)?;
+    match document_in(&reply, b"writeConcernError") {
+        None => Ok(()),
+        Some(error) => Err(majority(mongo::Error::Command {
+            command: "createIndexes".into(),
+            place: place.to_string(),
+            code: 64,
+            name: "WriteConcernFailed".into(),
+            message: text_in(error, b"errmsg").unwrap_or_default(),
+        })),
+    }
+}
+
+/// Whether options say that a collection is capped.
+pub fn is_capped(options: &[u8]) -> bool {
+    is_true(options, b"capped")
+}

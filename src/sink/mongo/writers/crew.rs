@@ -1,0 +1,313 @@
+//! What the threads of a writer share, and how one batch is written.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hashbrown::HashMap;
+
+use super::{
+    Failure, Op, Order, Report,
+    batch::{Batch, Kind},
+};
+use crate::{
+    document::{ArrayWriter, Malformed, get, id_key, namespace::Namespace},
+    limits::{RESTORE_BATCH_BYTES, RESTORE_BATCH_DOCUMENTS, RESTORE_PATIENCE_SECONDS},
+    mongo::{self, Link},
+    sink::mongo::{
+        Craft, Error, command,
+        reply::{DUPLICATE_KEY, Written},
+    },
+};
+
+pub(super) struct Crew {
+    link: Link,
+    place: Namespace,
+    order: Order,
+    /// Taken back when the user may not: then validators have their say.
+    bypass: AtomicBool,
+    stopped: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    report: Report,
+    /// Operations that a unique key of another document stood against.
+    again: Vec<Failure>,
+    fatal: Option<mongo::Error>,
+}
+
+const CHANGED: &str = "the document there was changed by someone else meanwhile";
+const HOPELESS: &str = "the document holds an empty timestamp, which a server replaces, and two \
+                        fields of one name, with which no server can be told to leave it";
+
+impl Crew {
+    pub fn new(link: Link, place: Namespace, order: Order) -> Crew {
+        let (bypass, stopped) = (AtomicBool::new(true), AtomicBool::new(false));
+        Crew { link, place, order, bypass, stopped, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics holding it")
+    }
+
+    /// The error that ended the writing, if one did.
+    pub fn result(&self) -> Result<(), Error> {
+        match &self.state().fatal {
+            Some(source) => {
+                Err(Error::Write { place: self.place.clone(), source: source.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub fn give_up(&self) {
+        self.stopped.store(true, Relaxed);
+    }
+
+    pub fn take_report(&self) -> Report {
+        let mut state = self.state();
+        let again = std::mem::take(&mut state.again);
+        state.report.failures.extend(again);
+        std::mem::take(&mut state.report)
+    }
+
+    /// Whether anything was written by that.
+    pub fn try_failed_again(&self) -> bool {
+        let mut again = std::mem::take(&mut self.state().again);
+        let before = again.len();
+        // What frees a key often comes after what needs it: now it comes before.
+        again.reverse();
+        for kind in [Kind::Remove, Kind::Replace, Kind::Insert] {
+            let ops = again.iter().map(|failure| &failure.op);
+            let ops: Vec<Op> = ops.filter(|op| Kind::of(op) == kind).cloned().collect();
+            for ops in ops.chunks(RESTORE_BATCH_DOCUMENTS) {
+                let bytes = ops.iter().map(Op::bytes).sum();
+                let halves = if bytes > RESTORE_BATCH_BYTES { 1 } else { ops.len() };
+                for ops in ops.chunks(halves) {
+                    self.write(Batch { kind, ops: ops.to_vec(), bytes });
+                }
+            }
+        }
+        self.state().again.len() < before
+    }
+
+    /// Writes a batch; what the server refuses is noted.
+    pub fn write(&self, batch: Batch) {
+        if self.stopped.load(Relaxed) {
+            return;
+        }
+        let kind = batch.kind;
+        let written = match kind {
+            Kind::Insert => self.insert(batch.ops),
+            Kind::Replace => self.replace(batch.ops),
+            Kind::Remove => self.remove(batch.ops),
+        };
+        if let Err(error) = written {
+            self.stopped.store(true, Relaxed);
+            self.state().fatal.get_or_insert(error);
+        }
+    }
+
+    fn insert(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        let (mut plain, mut special) = (Vec::new(), Vec::new());
+        for op in ops {
+            let is_special = match Craft::of(op.document()) {
+                Ok(craft) if craft.is_hopeless() => {
+                    self.failed(op, HOPELESS.into());
+                    continue;
+                }
+                Ok(craft) => craft.empty_timestamp,
+                Err(why) => {
+                    self.failed(op, why.to_string());
+                    continue;
+                }
+            };
+            // An order that is kept is one of runs of one kind.
+            let turn = if is_special { !plain.is_empty() } else { !special.is_empty() };
+            if turn && self.order == Order::Kept {
+                self.insert_plain(std::mem::take(&mut plain))?;
+                self.update(std::mem::take(&mut special))?;
+            }
+            if is_special { special.push(op) } else { plain.push(op) }
+        }
+        self.insert_plain(plain)?;
+        self.update(special)
+    }
+
+    fn insert_plain(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let ordered = self.order == Order::Kept;
+        let (reply, sent_twice) = self.run(|bypass| {
+            let documents = ops.iter().map(|op| &op.document()[..]);
+            command::insert(&self.place, documents, ordered, bypass)
+        })?;
+        self.settle(ops, &reply, sent_twice)
+    }
+
+    fn replace(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        let (mut statements, mut swaps) = (Vec::new(), Vec::new());
+        for op in ops {
+            match Craft::of(op.document()) {
+                Ok(craft) if craft.is_hopeless() => self.failed(op, HOPELESS.into()),
+                // Neither a replacement nor a pipeline takes it: it goes and comes.
+                Ok(craft) if craft.dollar_name && craft.doubled_name => swaps.push(op),
+                Ok(_) => statements.push(op),
+                Err(why) => self.failed(op, why.to_string()),
+            }
+        }
+        self.update(statements)?;
+        swaps.into_iter().try_for_each(|op| self.swap(op))
+    }
+
+    fn update(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let statement = |op: &Op| -> Result<Vec<u8>, Malformed> {
+            let was = match op {
+                Op::Replace { was, .. } => Some(&was[..]),
+                _ => None,
+            };
+            command::write_statement(op.document(), was, Craft::of(op.document())?)
+        };
+        let (ops, statements) = self.statements(ops, statement);
+        let (reply, sent_twice) =
+            self.run(|bypass| command::update(&self.place, statements.clone(), bypass))?;
+        self.settle(ops, &reply, sent_twice)
+    }
+
+    fn remove(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        let statement = |op: &Op| command::remove_statement(op.document());
+        let (ops, statements) = self.statements(ops, statement);
+        let (reply, sent_twice) = self.run(|_| command::delete(&self.place, statements.clone()))?;
+        self.settle(ops, &reply, sent_twice)
+    }
+
+    fn swap(&self, op: Op) -> Result<(), mongo::Error> {
+        let Op::Replace { document, was } = &op else { return Ok(()) };
+        let mut statements = ArrayWriter::new();
+        match command::remove_statement(was) {
+            Ok(statement) => statements.push_doc(&statement),
+            Err(why) => {
+                self.failed(op, why.to_string());
+                return Ok(());
+            }
+        }
+        let (reply, _) = self.run(|_| command::delete(&self.place, statements.clone()))?;
+        if Written::of(&reply).n == 0 {
+            self.failed(op, CHANGED.into());
+            return Ok(());
+        }
+        let documents = [&document[..]];
+        let (reply, _) =
+            self.run(|bypass| command::insert(&self.place, documents, true, bypass))?;
+        self.settle(vec![op], &reply, false)
+    }
+
+    fn statements(
+        &self,
+        ops: Vec<Op>,
+        statement: impl Fn(&Op) -> Result<Vec<u8>, Malformed>,
+    ) -> (Vec<Op>, ArrayWriter) {
+        let (mut kept, mut statements) = (Vec::with_capacity(ops.len()), ArrayWriter::new());
+        for op in ops {
+            match statement(&op) {
+                Ok(bytes) => {
+                    statements.push_doc(&bytes);
+                    kept.push(op);
+                }
+                Err(why) => self.failed(op, why.to_string()),
+            }
+        }
+        (kept, statements)
+    }
+
+    /// Notes what became of each operation.
+    fn settle(&self, ops: Vec<Op>, reply: &[u8], sent_twice: bool) -> Result<(), mongo::Error> {
+        let written = Written::of(reply);
+        let errors: HashMap<usize, _> =
+            written.errors.into_iter().map(|error| (error.index, error)).collect();
+        let fine = ops.len() - errors.len().min(ops.len());
+        // Where fewer took effect than were no errors, some found their document changed; and an
+        // answer that was lost leaves open which took effect the first time.
+        let doubtful = sent_twice || (written.n as usize) < fine;
+        let mut stopped = false;
+        for (index, op) in ops.into_iter().enumerate() {
+            let error = errors.get(&index);
+            stopped |= error.is_some() && self.order == Order::Kept;
+            let holds = match (error, doubtful) {
+                (None, false) if !stopped => true,
+                (Some(_), false) => false,
+                _ => self.is_there(&op)?,
+            };
+            match (holds, error) {
+                (true, _) => self.succeeded(&op),
+                (false, Some(error)) if error.code == DUPLICATE_KEY => {
+                    let why = error.message.clone();
+                    self.state().again.push(Failure { op, why });
+                }
+                (false, Some(error)) => self.failed(op, error.message.clone()),
+                (false, None) if stopped => self.failed(op, "one before it failed".into()),
+                (false, None) => self.failed(op, CHANGED.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the collection is as if the operation had taken effect.
+    fn is_there(&self, op: &Op) -> Result<bool, mongo::Error> {
+        let Ok(Some(id)) = get(op.document(), b"_id") else { return Ok(false) };
+        let key = id_key(&id).ok();
+        let find = command::find_ids(&self.place, [id]);
+        let found = self.link.list(&self.place.db, &find)?;
+        let same_id = |document: &&Vec<u8>| {
+            get(document, b"_id").ok().flatten().and_then(|id| id_key(&id).ok()) == key
+        };
+        let found = found.iter().find(same_id);
+        Ok(match op {
+            Op::Remove { .. } => found.is_none(),
+            _ => found.is_some_and(|found| found[..] == op.document()[..]),
+        })
+    }
+
+    fn succeeded(&self, op: &Op) {
+        let report = &mut self.state().report;
+        report.bytes += op.document().len() as u64;
+        match op {
+            Op::Insert { .. } => report.inserted += 1,
+            Op::Replace { .. } => report.replaced += 1,
+            Op::Remove { .. } => report.removed += 1,
+        }
+    }
+
+    fn failed(&self, op: Op, why: String) {
+        self.state().report.failures.push(Failure { op, why });
+    }
+
+    /// Runs a command until it is answered or patience ends. True: it was sent more than once.
+    fn run(&self, command: impl Fn(bool) -> Vec<u8>) -> Result<(Vec<u8>, bool), mongo::Error> {
+        let (mut waited, mut wait, mut sent_twice) = (0, 1, false);
+        loop {
+            let bypass = self.bypass.load(Relaxed);
+            match self.link.run(&self.place.db, &command(bypass)) {
+                Ok(reply) => return Ok((reply, sent_twice)),
+                Err(error) if error.is_unauthorized() && bypass => {
+                    self.bypass.store(false, Relaxed);
+                }
+                Err(error) if error.is_passing() && waited < RESTORE_PATIENCE_SECONDS => {
+                    self.link.sleep(Duration::from_secs(wait));
+                    (waited, wait, sent_twice) = (waited + wait, wait * 2, true);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

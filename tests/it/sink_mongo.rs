@@ -1,0 +1,176 @@
+//! Writing into a real server: every byte as it was, whatever the document holds.
+
+use bytes::Bytes;
+use icecore::{
+    document::{Writer, get, namespace::Namespace},
+    mongo::{Connect, Link, Purpose},
+    sink::mongo::{self as sink, Op, Order, Report, Writers},
+};
+use mongodb::bson::doc;
+
+use crate::mongod::Deployment;
+
+fn link(deployment: &Deployment) -> Link {
+    Link::connect(&deployment.uri(), &Connect::to(Purpose::Write)).unwrap()
+}
+
+fn document(id: i32, write: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut writer = Writer::new();
+    writer.push_i32(b"_id", id);
+    write(&mut writer);
+    writer.finish().into()
+}
+
+/// Documents that one way of writing or another changes, refuses or dies of.
+fn awkward() -> Vec<Bytes> {
+    let inner = document(0, |writer| {
+        writer.push_i32(b"$a", 1);
+        writer.push_timestamp(b"t", 0);
+        (0..2).for_each(|value| writer.push_i32(b"d", value));
+    });
+    vec![
+        document(0, |_| ()),
+        document(1, |writer| writer.push_timestamp(b"t", 0)),
+        document(2, |writer| {
+            writer.push_timestamp(b"t", 0);
+            writer.push_i32(b"$a", 1);
+            writer.push_i32(b"b.c", 1);
+            writer.push_i32(b"", 1);
+        }),
+        document(3, |writer| (0..2).for_each(|value| writer.push_i32(b"d", value))),
+        document(4, |writer| {
+            writer.push_i32(b"$set", 1);
+            (0..2).for_each(|value| writer.push_i32(b"d", value));
+        }),
+        document(5, |writer| writer.push_str(b"not \xff text", b"\xfe\xff")),
+        document(6, |writer| writer.push_doc(b"inner", &inner)),
+        document(7, |writer| writer.push_f64(b"n", f64::NAN)),
+    ]
+}
+
+fn all(link: &Link, place: &Namespace) -> Vec<Vec<u8>> {
+    let mut command = Writer::new();
+    command.push_str(b"find", &place.collection);
+    let mut found = link.list(&place.db, &command.finish()).unwrap();
+    found.sort_by_key(|document| get(document, b"_id").unwrap().unwrap().as_i64());
+    found
+}
+
+fn write(link: &Link, place: &Namespace, order: Order, ops: Vec<Op>) -> Report {
+    let mut writers = Writers::start(link, place, order, 4);
+    ops.into_iter().for_each(|op| writers.push(op).unwrap());
+    writers.finish().unwrap()
+}
+
+fn inserts(documents: &[Bytes]) -> Vec<Op> {
+    documents.iter().map(|document| Op::Insert { document: document.clone() }).collect()
+}
+
+#[test]
+fn awkward_documents_are_inserted_replaced_and_removed_byte_for_byte() {
+    let deployment = Deployment::replica_set();
+    let link = link(&deployment);
+    let documents = awkward();
+    for order in [Order::Any, Order::Kept] {
+        let place = Namespace::new("d", format!("{order:?}"));
+        let report = write(&link, &place, order, inserts(&documents));
+        assert_eq!((report.inserted, report.failures.len()), (8, 0), "{:?}", report.failures);
+        assert_eq!(all(&link, &place), documents);
+        // Each takes the place of a plain one, and a plain one its.
+        let plain: Vec<_> = (0..8).map(|id| document(id, |w| w.push_i32(b"x", 1))).collect();
+        for (old, new) in [(&documents, &plain), (&plain, &documents)] {
+            let pairs = old.iter().zip(new).map(|(was, document)| Op::Replace {
+                document: document.clone(),
+                was: was.clone(),
+            });
+            let report = write(&link, &place, order, pairs.collect());
+            assert_eq!((report.replaced, report.failures.len()), (8, 0), "{:?}", report.failures);
+            assert_eq!(&all(&link, &place), new);
+        }
+        let removes = documents.iter().map(|was| Op::Remove { was: was.clone() }).collect();
+        assert_eq!(write(&link, &place, order, removes).removed, 8);
+        assert!(all(&link, &place).is_empty());
+    }
+    let hopeless = document(9, |writer| {
+        writer.push_timestamp(b"t", 0);
+        (0..2).for_each(|value| writer.push_i32(b"d", value));
+    });
+    let place = Namespace::new("d", "hopeless");
+    let report = write(&link, &place, Order::Any, inserts(&[hopeless]));
+    assert_eq!((report.inserted, report.failures.len()), (0, 1), "it is not written changed");
+    sink::wait_for_majority(&link, &Namespace::new("d", "Any")).unwrap();
+}
+
+#[test]
+fn what_others_changed_meanwhile_is_left_and_told() {
+    let deployment = Deployment::standalone();
+    let link = link(&deployment);
+    let place = Namespace::new("d", "c");
+    let [seen, other] = [1, 2].map(|value| document(7, |writer| writer.push_i32(b"a", value)));
+    write(&link, &place, Order::Any, inserts(std::slice::from_ref(&other)));
+    let new = document(7, |writer| writer.push_i32(b"a", 3));
+    for op in [
+        Op::Replace { document: new.clone(), was: seen.clone() },
+        Op::Remove { was: seen },
+        Op::Insert { document: new.clone() },
+    ] {
+        let report = write(&link, &place, Order::Any, vec![op.clone()]);
+        assert_eq!(report.failures.len(), 1, "{op:?}");
+        assert_eq!(report.inserted + report.replaced + report.removed, 0, "{op:?}");
+    }
+    assert_eq!(all(&link, &place), [other.clone()]);
+    let report = write(&link, &place, Order::Any, vec![Op::Replace { document: new, was: other }]);
+    assert_eq!(report.replaced, 1);
+}
+
+#[test]
+fn unique_keys_may_change_places() {
+    let deployment = Deployment::standalone();
+    let link = link(&deployment);
+    let place = Namespace::new("d", "c");
+    let rank = |id: i32, rank: i32| document(id, |writer| writer.push_i32(b"rank", rank));
+    let before: Vec<Bytes> = (0..50).map(|id| rank(id, id)).collect();
+    write(&link, &place, Order::Any, inserts(&before));
+    let spec = doc! { "key": { "rank": 1 }, "name": "r", "unique": true }.to_vec();
+    let built = sink::build(&link, &place, &[spec.unwrap()]).unwrap();
+    assert_eq!(built.built, ["r"]);
+    // Each takes the rank of the one before it, and the first one goes: an order that works is
+    // found, since each frees what another needs.
+    let mut ops: Vec<Op> = (1..50)
+        .map(|id| Op::Replace { document: rank(id, id - 1), was: before[id as usize].clone() })
+        .rev()
+        .collect();
+    ops.push(Op::Remove { was: before[0].clone() });
+    let report = write(&link, &place, Order::Any, ops);
+    assert_eq!((report.replaced, report.removed), (49, 1), "{:?}", report.failures);
+    // One that can't be had is told.
+    let report = write(&link, &place, Order::Any, inserts(&[rank(99, 5)]));
+    assert!(report.failures[0].why.contains("rank"), "{:?}", report.failures);
+}
+
+#[test]
+fn indexes_that_can_not_be_built_do_not_stop_the_others() {
+    let deployment = Deployment::standalone();
+    let link = link(&deployment);
+    let place = Namespace::new("d", "c");
+    let same = |id: i32| document(id, |writer| writer.push_i32(b"a", 1));
+    write(&link, &place, Order::Any, inserts(&[same(1), same(2)]));
+    let specs = [
+        doc! { "v": 2, "key": { "b": 1 }, "name": "b", "ns": "other.name" },
+        doc! { "v": 2, "key": { "a": 1 }, "name": "a", "unique": true },
+        doc! { "v": 2, "key": { "c": 1.0 }, "name": "c", "unheardOf": true },
+        doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" },
+    ];
+    let specs = specs.map(|spec| spec.to_vec().unwrap());
+    let asked = sink::wanted(&specs, &Writer::new().finish());
+    let built = sink::build(&link, &place, &asked).unwrap();
+    assert_eq!(built.built, ["b", "c"]);
+    assert_eq!(built.failed[0].0, "a");
+    assert!(built.options_left_out);
+    let names: Vec<String> =
+        sink::indexes(&link, &place).unwrap().iter().map(|spec| sink::name_of(spec)).collect();
+    assert_eq!(names, ["_id_", "b", "c"]);
+    sink::drop_index(&link, &place, "b").unwrap();
+    sink::drop_index(&link, &place, "b").unwrap();
+    assert_eq!(sink::indexes(&link, &place).unwrap().len(), 2);
+}
