@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedI64ValueParser};
 
 use super::{
     backup, cat, check, completions, diff, dump, find, forget, history, init, key, ls, man, mount,
-    prune, repair, restore, snapshots, stats, tag, undelete,
+    prune, repair, restore, snapshots, stats, tag, undelete, undo,
 };
 
 /// Deduplicated, encrypted snapshots of files, on a local disk or in a bucket.
@@ -121,6 +121,7 @@ pub enum Verb {
     History(history::Args),
     Dump(dump::Args),
     Restore(restore::Args),
+    Undo(undo::Args),
     Tag(tag::Args),
     Forget(forget::Args),
     Undelete(undelete::Args),

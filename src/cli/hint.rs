@@ -36,6 +36,7 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<Meaning> {
             .or_else(|| error.downcast_ref().map(of_restore))
             .or_else(|| error.downcast_ref().map(of_server))
             .or_else(|| error.downcast_ref().map(of_capture))
+            .or_else(|| error.downcast_ref().map(of_restore_mongodb))
             .or_else(|| error.downcast_ref().map(of_verb))
             .or_else(|| error.downcast_ref().map(of_tree))
             .or_else(|| error.downcast_ref().map(of_choice))
@@ -150,6 +151,26 @@ fn of_restore(error: &verbs::restore::Error<repo::Error>) -> Option<Meaning> {
     match error {
         NoSuchPath { path } => Some((Exit::Failed, Some(find_it(path)))),
         Cancelled => Some((Exit::Interrupted, None)),
+        _ => None,
+    }
+}
+
+fn of_restore_mongodb(error: &verbs::restore_mongodb::Error) -> Option<Meaning> {
+    use verbs::restore_mongodb::Error::*;
+    match error {
+        Cancelled => Some((Exit::Interrupted, None)),
+        NoMongodb => say(Exit::Failed, "`icecore restore SNAPSHOT --target DIR` restores files"),
+        NoSuch { .. } | NothingChosen => {
+            say(Exit::Failed, "`icecore ls SNAPSHOT:DATABASE` shows what is in it")
+        }
+        TwoDatabases { .. } => {
+            say(Exit::Usage, "leave the database out of --to, or choose one with SNAPSHOT:DATABASE")
+        }
+        Rename(_) | Collide { .. } | NoNewestBy => Some((Exit::Usage, None)),
+        NoAuthority => {
+            say(Exit::Failed, "`icecore backup --with-users-and-roles` takes them into a snapshot")
+        }
+        NoUndo => say(Exit::Failed, "`icecore snapshots --tag undo` shows which there are"),
         _ => None,
     }
 }

@@ -31,11 +31,13 @@ mod password;
 mod prune;
 mod repair;
 mod restore;
+mod restore_mongodb;
 mod screen;
 mod snapshots;
 mod stats;
 mod tag;
 mod undelete;
+mod undo;
 mod units;
 mod version;
 mod watch;
@@ -114,6 +116,7 @@ fn run(line: CommandLine, screen: &mut Screen) -> Result<Exit, Failure> {
         Verb::Mount(args) => mount::run(&args, &global, screen),
         Verb::Tag(args) => tag::run(&args, &global, screen),
         Verb::Forget(args) => forget::run(&args, &global, screen),
+        Verb::Undo(args) => undo::run(&args, &global, screen),
         Verb::Undelete(args) => undelete::run(&args, &global, screen),
         Verb::Prune(args) => prune::run(&args, &global, screen),
         Verb::Check(args) => check::run(&args, &global, screen),

@@ -11,6 +11,7 @@ use icecore::{
     sink::TargetOptions,
     verbs::{
         restore::{self, Ground, Outcome, Plan, Selection},
+        restore_mongodb as verb,
         select::{self, Reference},
     },
 };
@@ -21,31 +22,37 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
-    open,
+    open, restore_mongodb,
     screen::{self, Screen},
     units,
     watch::Watch,
 };
 
-/// Bring files of a snapshot back
+/// Bring files or collections of a snapshot back
 ///
-/// Writes only below the target, whatever the snapshot holds. What is there already and right is
-/// left as it is, so that a restore that was interrupted goes on when run again.
+/// Files are written only below the target, whatever the snapshot holds; collections go to a
+/// server, after a plan was shown. What is there already and right is left as it is, so that a
+/// restore that was interrupted goes on when run again. What a restore into a server overwrites
+/// is recorded first, and `icecore undo` brings it back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   icecore restore latest --target /tmp/back
   icecore restore latest:/srv/app --target /srv/app --conflict newest
   icecore restore latest --target /tmp/back --include '/etc/**' --dry-run
-  icecore restore 3f9a12bc --target / --include /etc/fstab --verify")]
+  icecore restore 3f9a12bc --target / --include /etc/fstab --verify
+  icecore restore latest --to mongodb://host/
+  icecore restore latest:shop.orders --to mongodb://host/shop_copy --conflict skip --dry-run
+  icecore restore latest:shop.orders/65f0a1b2c3d4e5f601234567 --to mongodb://host/")]
 pub struct Args {
-    /// The snapshot, and perhaps a path in it that becomes the target
-    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    /// The snapshot, and perhaps a path in it that becomes the target, or a database, collection
+    /// or document (`db.collection/ID`)
+    #[arg(value_name = "SNAPSHOT[:PLACE]")]
     pub snapshot: String,
 
-    /// The directory to restore below; made when it is missing
+    /// The directory to restore files below; made when it is missing
     #[arg(short, long, value_name = "DIR")]
-    pub target: PathBuf,
+    pub target: Option<PathBuf>,
 
     /// Only what matches this pattern; may be given more than once
     #[arg(short, long, value_name = "PATTERN")]
@@ -55,9 +62,9 @@ pub struct Args {
     #[arg(short, long, value_name = "PATTERN")]
     pub exclude: Vec<String>,
 
-    /// What becomes of files that exist and differ
-    #[arg(long, value_enum, value_name = "HOW", default_value = "overwrite")]
-    pub conflict: Conflict,
+    /// What becomes of what exists and differs [default: overwrite for files, fail for documents]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub conflict: Option<Conflict>,
 
     /// Read every restored file again and compare it with the snapshot
     #[arg(long)]
@@ -66,6 +73,9 @@ pub struct Args {
     /// Show what would be done, and write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+
+    #[command(flatten)]
+    pub mongodb: restore_mongodb::Args,
 
     #[command(flatten)]
     pub filter: Filter,
@@ -81,16 +91,67 @@ pub enum Conflict {
     Overwrite,
     /// Replace them if the snapshot's are newer
     Newest,
+    /// Documents only: field by field
+    Merge,
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
+    match (&args.target, &args.mongodb.to) {
+        (Some(target), _) => files(args, target, global, screen),
+        (None, Some(uri)) => collections(args, uri, global, screen),
+        (None, None) => Err(Failure::Usage(
+            "where to? `--target DIR` restores files, `--to mongodb://HOST/` collections".into(),
+        )),
+    }
+}
+
+fn collections(
+    args: &Args,
+    uri: &str,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let reference: Reference = args.snapshot.parse()?;
+    let only_files = [
+        (!args.include.is_empty(), "--include"),
+        (!args.exclude.is_empty(), "--exclude"),
+        (args.verify, "--verify"),
+    ];
+    if let Some((_, flag)) = only_files.into_iter().find(|(given, _)| *given) {
+        let what = format!("{flag} is for files: `--ns-include` and `--query` choose documents");
+        return Err(Failure::Usage(what));
+    }
+    let conflict = match args.conflict.unwrap_or(Conflict::Fail) {
+        Conflict::Fail => verb::Conflict::Fail,
+        Conflict::Skip => verb::Conflict::Skip,
+        Conflict::Overwrite => verb::Conflict::Overwrite,
+        Conflict::Newest => verb::Conflict::Newest,
+        Conflict::Merge => verb::Conflict::Merge,
+    };
+    let repository = open::open(global)?;
+    let all = open::shelf(&repository)?;
+    let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
+    let from = (&repository, kept, &reference.place);
+    restore_mongodb::run(&args.mongodb, uri, conflict, args.dry_run, from, screen)
+}
+
+fn files(
+    args: &Args,
+    target: &Path,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     let reference: Reference = args.snapshot.parse()?;
     let selection = Selection::new(&args.include, &args.exclude).map_err(Failure::usage)?;
     let options = restore::Options {
-        target: args.target.clone(),
+        target: target.to_owned(),
         subpath: reference.path()?.unwrap_or_default().as_bytes().to_vec(),
         selection,
-        conflict: match args.conflict {
+        conflict: match args.conflict.unwrap_or(Conflict::Overwrite) {
+            Conflict::Merge => {
+                let what = "`merge` is for documents: of two files, one can be had";
+                return Err(Failure::Usage(what.into()));
+            }
             Conflict::Fail => restore::Conflict::Fail,
             Conflict::Skip => restore::Conflict::Skip,
             Conflict::Overwrite => restore::Conflict::Overwrite,
@@ -120,7 +181,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if screen.json {
         screen.document(&document(&outcome, seconds))?;
     } else {
-        show(&outcome, &args.target, seconds, screen)?;
+        show(&outcome, target, seconds, screen)?;
     }
     Ok(exit(&outcome))
 }

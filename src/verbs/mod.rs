@@ -17,6 +17,7 @@ pub mod mount;
 pub mod prune;
 mod reach;
 pub mod restore;
+pub mod restore_mongodb;
 pub mod select;
 pub mod stats;
 pub mod tag;

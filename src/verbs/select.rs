@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use super::address::Address;
+use super::{
+    address::Address,
+    restore_mongodb::{UNDO_ROOT, UNDO_TAG},
+};
 use crate::{format::snapshot::Snapshot, id::Sid, repo::Kept};
 
 /// What a snapshot must be like.
@@ -157,7 +160,9 @@ impl FromStr for Reference {
 pub fn one<'a>(all: &'a [Kept], name: &Name, filter: &Filter) -> Result<&'a Kept, NotOne> {
     match name {
         Name::Latest { back } => {
-            let matching: Vec<&Kept> = live(all).filter(|k| filter.takes(&k.snapshot)).collect();
+            let is_meant =
+                |kept: &&Kept| filter.takes(&kept.snapshot) && !is_passed_by(kept, filter);
+            let matching: Vec<&Kept> = live(all).filter(is_meant).collect();
             let place = matching.len().checked_sub(back + 1);
             place.map(|place| matching[place]).ok_or_else(|| {
                 if matching.is_empty() {
@@ -175,6 +180,12 @@ pub fn one<'a>(all: &'a [Kept], name: &Name, filter: &Filter) -> Result<&'a Kept
             found => found,
         },
     }
+}
+
+/// The record of a restore is no backup: `latest` means it only if its tag is asked for.
+fn is_passed_by(kept: &Kept, filter: &Filter) -> bool {
+    let is_record = kept.snapshot.roots.iter().any(|root| root.name == UNDO_ROOT);
+    is_record && !filter.tags.iter().flatten().any(|tag| tag == UNDO_TAG)
 }
 
 /// The forgotten one that `name` means.

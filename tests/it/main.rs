@@ -18,6 +18,7 @@ mod mount;
 mod queries;
 mod reading;
 mod restore;
+mod restore_mongodb;
 mod round_trip;
 mod s3;
 mod second_reader;

@@ -22,7 +22,7 @@ fn document(id: i32, write: impl FnOnce(&mut Writer)) -> Bytes {
 }
 
 /// Documents that one way of writing or another changes, refuses or dies of.
-fn awkward() -> Vec<Bytes> {
+pub fn awkward() -> Vec<Bytes> {
     let inner = document(0, |writer| {
         writer.push_i32(b"$a", 1);
         writer.push_timestamp(b"t", 0);
@@ -67,7 +67,7 @@ fn inserts(documents: &[Bytes]) -> Vec<Op> {
 }
 
 #[test]
-fn awkward_documents_are_inserted_replaced_and_removed_byte_for_byte() {
+pub fn awkward_documents_are_inserted_replaced_and_removed_byte_for_byte() {
     let deployment = Deployment::replica_set();
     let link = link(&deployment);
     let documents = awkward();

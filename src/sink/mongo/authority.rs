@@ -4,7 +4,10 @@ use super::{
     Error, namespaces,
     writers::{Op, Order, Writers},
 };
-use crate::{document::{Writer, namespace::Namespace}, mongo::Link};
+use crate::{
+    document::{Writer, namespace::Namespace},
+    mongo::Link,
+};
 
 /// Raw documents of `admin.system.users` and `admin.system.roles`.
 #[derive(Debug, Clone, Default)]

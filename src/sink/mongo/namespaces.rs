@@ -147,17 +147,19 @@ impl Error {
     }
 }
 
-/// Waits until a majority of the set has all that was written so far: asks for an index that is
-/// there on `place`, with a concern for everything before it.
+/// Waits until a majority of the set has all that was written so far: asks for the index that is
+/// there on `place`, a collection with no collation of its own, with a concern for everything
+/// before it. Whoever may restore may do so.
 pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
     let facts = link.facts();
     if !facts.is_replica_set() && !facts.is_mongos {
         return Ok(());
     }
-    let specs = indexes(link, place)?;
-    let Some(spec) = specs.first() else { return Ok(()) };
+    let (mut key, mut spec) = (Writer::new(), Writer::new());
+    key.push_i32(b"_id", 1);
+    spec.push_doc(b"key", &key.finish());
+    spec.push_str(b"name", "_id_");
     let mut list = crate::document::ArrayWriter::new();
-    let spec = without(spec, &[b"ns"]).unwrap_or_default();
     list.push_doc(&spec.finish());
     let mut concern = Writer::new();
     concern.push_str(b"w", "majority");

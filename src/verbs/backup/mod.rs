@@ -18,3 +18,4 @@ pub use error::Error;
 pub use mongodb::{Deployment, DumpSource, PlannedCollection, plan_mongodb};
 pub use plan::{Plan, plan};
 pub use run::{FILES_ROOT, Options, Outcome, Source, Sources, backup};
+pub(super) use run::{cutter, may_reuse, splitter};

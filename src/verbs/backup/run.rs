@@ -237,7 +237,7 @@ fn merge(
 
 /// Whether subtrees of the parent may be named as they are. While a prune is under way each of its
 /// blobs is looked at; if one is about to go, everything is read and stored again.
-fn may_reuse(session: &Session, root: &Root) -> Result<bool, Error> {
+pub(in crate::verbs) fn may_reuse(session: &Session, root: &Root) -> Result<bool, Error> {
     match session.reuse() {
         Reuse::Free => Ok(true),
         Reuse::No => Ok(false),
@@ -253,7 +253,7 @@ fn may_reuse(session: &Session, root: &Root) -> Result<bool, Error> {
 }
 
 /// What cuts content in this repository.
-fn cutter(repo: &Repository) -> Result<Cutter, Error> {
+pub(in crate::verbs) fn cutter(repo: &Repository) -> Result<Cutter, Error> {
     let Sizes { min_bytes, aim_bytes, max_bytes } = repo.config().chunks;
     let (min, aim, max) = (min_bytes as usize, aim_bytes as usize, max_bytes as usize);
     Cutter::new(repo.keys().chunker_secret(), chunk::Sizes { min, aim, max })
@@ -261,7 +261,7 @@ fn cutter(repo: &Repository) -> Result<Cutter, Error> {
 }
 
 /// What cuts trees in this repository.
-fn splitter(repo: &Repository) -> Result<Splitter, Error> {
+pub(in crate::verbs) fn splitter(repo: &Repository) -> Result<Splitter, Error> {
     let bounds = |sizes: Sizes| Bounds {
         min: sizes.min_bytes as usize,
         aim: sizes.aim_bytes as usize,

@@ -59,9 +59,7 @@ impl Crew {
     /// The error that ended the writing, if one did.
     pub fn result(&self) -> Result<(), Error> {
         match &self.state().fatal {
-            Some(source) => {
-                Err(Error::Write { place: self.place.clone(), source: source.clone() })
-            }
+            Some(source) => Err(Error::Write { place: self.place.clone(), source: source.clone() }),
             None => Ok(()),
         }
     }

@@ -1,0 +1,428 @@
+//! `icecore restore --to URI`: collections back into a server, plan first.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use icecore::{
+    document::{
+        extjson::{self, Flavour},
+        get,
+        namespace::{Patterns, Renames},
+        query::Query,
+    },
+    mongo::{Connect, Link, Purpose},
+    repo::{Kept, Repository},
+    verbs::{
+        restore_mongodb::{
+            self as verb, Check, CollectionOutcome, CollectionPlan, Fate, Outcome, Plan, Sample,
+            Scope, Strategy,
+        },
+        select::Place,
+    },
+};
+use serde_json::{Value, json};
+
+use super::{
+    exit::Exit,
+    failure::Failure,
+    screen::{self, Screen},
+    units,
+    watch::Watch,
+};
+
+/// What only collections know.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "Collections")]
+pub struct Args {
+    /// The server to restore collections to; a database in it takes all of them
+    #[arg(long, value_name = "URI", conflicts_with = "target")]
+    pub to: Option<String>,
+
+    /// Only these collections (`db.name`, `*` for any text); may be given more than once
+    #[arg(long, alias = "nsInclude", value_name = "PATTERN", requires = "to")]
+    pub ns_include: Vec<String>,
+
+    /// Not these collections; may be given more than once
+    #[arg(long, alias = "nsExclude", value_name = "PATTERN", requires = "to")]
+    pub ns_exclude: Vec<String>,
+
+    /// Rename collections that are called so, as mongorestore does; goes with --ns-to
+    #[arg(long, alias = "nsFrom", value_name = "PATTERN", requires = "to")]
+    pub ns_from: Vec<String>,
+
+    /// What they are called then
+    #[arg(long, alias = "nsTo", value_name = "PATTERN", requires = "to")]
+    pub ns_to: Vec<String>,
+
+    /// Only documents that match, as in `{"total": {"$gt": 100}}`
+    #[arg(long, value_name = "JSON", requires = "to")]
+    pub query: Option<String>,
+
+    /// The field that says which document is newer, for --conflict newest
+    #[arg(long, value_name = "FIELD", requires = "to")]
+    pub newest_by: Option<String>,
+
+    /// Whose field wins where both have it, for --conflict merge
+    #[arg(long, value_enum, value_name = "SIDE", default_value = "live", requires = "to")]
+    pub merge_winner: Winner,
+
+    /// Documents are the same if these fields are equal, instead of `_id`
+    #[arg(long, value_name = "FIELD[,FIELD...]", value_delimiter = ',', requires = "to")]
+    pub match_on: Vec<String>,
+
+    /// Drop collections that are there first, with all that is in them
+    #[arg(long, requires = "to")]
+    pub drop: bool,
+
+    /// Merge the snapshot's users and roles into those of the server
+    #[arg(long, requires = "to")]
+    pub with_users_and_roles: bool,
+
+    /// Do not record what is overwritten; then nothing can be brought back
+    #[arg(long, requires = "to")]
+    pub no_undo: bool,
+
+    /// Do not ask
+    #[arg(short, long, requires = "to")]
+    pub yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Winner {
+    Live,
+    Snapshot,
+}
+
+/// Connects; a password among the arguments is seen by all on this machine.
+pub fn connect(uri: &str, typed: bool) -> Result<Link, Failure> {
+    let user = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    if typed && user.is_some_and(|(user, _)| user.contains(':')) {
+        screen::warn("warning: others on this machine can read the password in the command line");
+    }
+    Ok(Link::connect(uri, &Connect::to(Purpose::Write))?)
+}
+
+/// Restores; `uri` is where to.
+pub fn run(
+    args: &Args,
+    uri: &str,
+    conflict: verb::Conflict,
+    dry_run: bool,
+    (repository, kept, place): (&Repository, &Kept, &Place),
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
+    let scope = match place {
+        Place::Whole => Scope::default(),
+        Place::Mongodb(address) => verb::scope_of(repository, kept, address)?,
+        Place::Path(path) => {
+            let what = format!("{path} is a path of files: `--target DIR` restores those");
+            return Err(Failure::Usage(what));
+        }
+    };
+    let mut options = options(args, scope, conflict, dry_run)?;
+    let link = connect(uri, true)?;
+    options.into_database.clone_from(&link.facts().database);
+    let mut watch = Watch::start(screen, "restore")?;
+    let prepared = verb::prepare(repository, &link, kept, options, &watch.progress)?;
+    watch.clear();
+    let plan = prepared.plan();
+    show_plan(&plan, dry_run, screen)?;
+    if dry_run {
+        return Ok(if plan.totals().conflict > 0 { Exit::Conflicts } else { Exit::Done });
+    }
+    if plan.takes_something_away() && !args.yes {
+        confirm("restore, and change what is there?", screen)?;
+    }
+    let mut watch = Watch::start(screen, "restore")?;
+    let outcome = prepared.carry_out(&watch.progress)?;
+    watch.clear();
+    show(&outcome, watch.started.elapsed(), screen)?;
+    Ok(exit(&outcome))
+}
+
+fn options(
+    args: &Args,
+    scope: Scope,
+    conflict: verb::Conflict,
+    dry_run: bool,
+) -> Result<verb::Options, Failure> {
+    let matches = match &args.query {
+        Some(text) => {
+            let query = extjson::parse(text).map_err(Failure::usage)?;
+            let query = Query::parse(&query).map_err(Failure::usage)?;
+            let matches: verb::Matches = Box::new(move |document| query.matches(document));
+            Some(matches)
+        }
+        None => None,
+    };
+    if conflict == verb::Conflict::Newest && args.newest_by.is_none() {
+        let what = "--conflict newest wants --newest-by FIELD: which one says how new it is?";
+        return Err(Failure::Usage(what.into()));
+    }
+    let winner = match args.merge_winner {
+        Winner::Live => verb::Winner::Live,
+        Winner::Snapshot => verb::Winner::Snapshot,
+    };
+    let newest_by = args.newest_by.clone().unwrap_or_default();
+    Ok(verb::Options {
+        scope,
+        include: Patterns::parse(args.ns_include.iter().map(String::as_str)),
+        exclude: Patterns::parse(args.ns_exclude.iter().map(String::as_str)),
+        renames: Renames::parse(&args.ns_from, &args.ns_to).map_err(Failure::usage)?,
+        into_database: None,
+        matches,
+        strategy: Strategy { conflict, newest_by, winner, match_on: args.match_on.clone() },
+        drop: args.drop,
+        users_and_roles: args.with_users_and_roles,
+        undo: !args.no_undo,
+        dry_run,
+        threads: icecore::limits::RESTORE_WRITERS,
+        spill_dir: std::env::temp_dir(),
+    })
+}
+
+/// Asks on a terminal; elsewhere nobody is there to say yes.
+pub fn confirm(question: &str, screen: &mut Screen) -> Result<(), Failure> {
+    screen.flush()?;
+    if !io::stdin().is_terminal() {
+        let what = "this changes or removes what is there: `--yes` says that it shall";
+        return Err(Failure::Usage(what.into()));
+    }
+    let mut answer = String::new();
+    // A terminal that can't be written to can't be read from either.
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    io::stdin().lock().read_line(&mut answer).map_err(Failure::Output)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::Interrupted),
+    }
+}
+
+fn exit(outcome: &Outcome) -> Exit {
+    if outcome.conflicts() > 0 || !outcome.is_right() {
+        return Exit::Conflicts;
+    }
+    if outcome.troubles() > 0 { Exit::Troubles } else { Exit::Done }
+}
+
+/// An `_id` as a person reads it.
+pub fn id_text(id: &[u8]) -> String {
+    let element = get(id, b"_id").ok().flatten();
+    let text = element.and_then(|id| extjson::value_to_text(&id, Flavour::Relaxed).ok());
+    text.unwrap_or_else(|| "a document without _id".into())
+}
+
+fn fate_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Create => "create",
+        Fate::Replace => "replace",
+        Fate::Keep => "keep",
+        Fate::Blocked => "blocked",
+    }
+}
+
+fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Failure> {
+    if screen.json {
+        let collections: Vec<Value> = plan.collections.iter().map(plan_document).collect();
+        let totals = plan.totals();
+        return screen.document(&json!({
+            "message_type": if dry_run { "summary" } else { "plan" },
+            "dry_run": dry_run,
+            "collections": collections,
+            "docs_insert": totals.insert,
+            "docs_overwrite": totals.overwrite,
+            "docs_merge": totals.merge,
+            "docs_skip": totals.skip,
+            "docs_equal": totals.equal,
+            "conflicts": totals.conflict,
+            "total_bytes": totals.bytes,
+            "users": plan.users,
+            "roles": plan.roles,
+        }));
+    }
+    let rows = plan.collections.iter().map(|one| {
+        let counts = &one.counts;
+        let numbers = [
+            counts.insert,
+            counts.overwrite,
+            counts.merge,
+            counts.skip,
+            counts.equal,
+            counts.conflict,
+        ];
+        let mut row = vec![renamed(&one.from, &one.to), fate_word(one.fate).to_owned()];
+        row.extend(numbers.map(units::count));
+        row
+    });
+    let head = ["Collection", "There", "Insert", "Overwrite", "Merge", "Skip", "Equal", "Conflict"];
+    screen.chat(&screen::table(&head, rows, &[2, 3, 4, 5, 6, 7]))?;
+    for one in &plan.collections {
+        for note in &one.notes {
+            screen.chat(&format!("{}: {note}", one.to))?;
+        }
+        if !one.indexes.is_empty() {
+            screen.chat(&format!("{}: builds {}", one.to, one.indexes.join(", ")))?;
+        }
+        for sample in &one.samples {
+            screen.chat(&format!("  {}", sample_line(&one.to.to_string(), sample)))?;
+        }
+    }
+    if plan.users + plan.roles > 0 {
+        let users = units::counted(plan.users, "user", "users");
+        screen.chat(&format!("merges {users} and {} roles", units::count(plan.roles)))?;
+    }
+    Ok(())
+}
+
+fn renamed(from: &impl ToString, to: &impl ToString) -> String {
+    let (from, to) = (from.to_string(), to.to_string());
+    if from == to { from } else { format!("{from} -> {to}") }
+}
+
+fn sample_line(namespace: &str, sample: &Sample) -> String {
+    let id = id_text(&sample.id);
+    let line = format!("{} {namespace}/{id}", sample.what);
+    match &sample.why {
+        Some(why) => format!("{line}: {why}"),
+        None => line,
+    }
+}
+
+fn sample_document(sample: &Sample) -> Value {
+    json!({ "what": sample.what, "id": id_text(&sample.id), "why": sample.why })
+}
+
+fn plan_document(one: &CollectionPlan) -> Value {
+    let counts = &one.counts;
+    json!({
+        "from": one.from.to_string(),
+        "to": one.to.to_string(),
+        "type": one.kind,
+        "fate": fate_word(one.fate),
+        "docs_insert": counts.insert,
+        "docs_overwrite": counts.overwrite,
+        "docs_merge": counts.merge,
+        "docs_skip": counts.skip,
+        "docs_equal": counts.equal,
+        "conflicts": counts.conflict,
+        "bytes": counts.bytes,
+        "indexes": one.indexes,
+        "notes": one.notes,
+        "samples": one.samples.iter().map(sample_document).collect::<Vec<_>>(),
+    })
+}
+
+fn check_document(check: &Check) -> Value {
+    match check {
+        Check::Whole { snapshot, live } => json!({
+            "right": check.is_right(),
+            "docs_snapshot": snapshot.documents,
+            "docs_live": live.documents,
+            "hash_snapshot": snapshot.hash(),
+            "hash_live": live.hash(),
+        }),
+        Check::Beside { right, wrong } => {
+            json!({ "right": check.is_right(), "docs_right": right, "docs_wrong": wrong })
+        }
+        Check::Nothing => Value::Null,
+    }
+}
+
+fn outcome_document(one: &CollectionOutcome) -> Value {
+    json!({
+        "from": one.from.to_string(),
+        "to": one.to.to_string(),
+        "type": one.kind,
+        "fate": fate_word(one.fate),
+        "docs_inserted": one.inserted,
+        "docs_overwritten": one.overwritten,
+        "docs_merged": one.merged,
+        "docs_skipped": one.skipped,
+        "docs_equal": one.equal,
+        "conflicts": one.conflicts,
+        "bytes": one.bytes,
+        "indexes": one.indexes,
+        "troubles": one.troubles,
+        "conflict_samples": one.conflict_samples.iter().map(sample_document).collect::<Vec<_>>(),
+        "check": check_document(&one.check),
+    })
+}
+
+fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Result<(), Failure> {
+    let sum = |of: fn(&CollectionOutcome) -> u64| outcome.collections.iter().map(of).sum::<u64>();
+    let (inserted, overwritten) = (sum(|one| one.inserted), sum(|one| one.overwritten));
+    let (merged, bytes) = (sum(|one| one.merged), sum(|one| one.bytes));
+    if screen.json {
+        let collections: Vec<Value> = outcome.collections.iter().map(outcome_document).collect();
+        return screen.document(&json!({
+            "message_type": "summary",
+            "dry_run": false,
+            "total_duration": took.as_secs_f64(),
+            "collections": collections,
+            "docs_inserted": inserted,
+            "docs_overwritten": overwritten,
+            "docs_merged": merged,
+            "total_bytes": bytes,
+            "conflicts": outcome.conflicts(),
+            "error_count": outcome.troubles(),
+            "verified": outcome.is_right(),
+            "users": outcome.users,
+            "roles": outcome.roles,
+            "undo_snapshot_id": outcome.undo,
+            "unconfirmed": outcome.unconfirmed,
+        }));
+    }
+    screen.chat(&format!(
+        "inserted {}, overwrote {}, merged {}: {} in {}",
+        units::counted(inserted, "document", "documents"),
+        units::count(overwritten),
+        units::count(merged),
+        units::bytes(bytes),
+        units::duration(took)
+    ))?;
+    outcome.collections.iter().try_for_each(|one| show_collection(one, screen))?;
+    if let Some(why) = &outcome.unconfirmed {
+        screen::warn(&format!("warning: {why}"));
+    }
+    if outcome.conflicts() > 0 {
+        let what = units::counted(outcome.conflicts(), "conflict", "conflicts");
+        screen::warn(&format!("{what}: these documents stay as they are there"));
+        screen::warn("hint: `--conflict overwrite`, `skip`, `newest` or `merge` says what to do");
+    }
+    if let Some(undo) = outcome.undo {
+        let short = undo.short();
+        screen.chat(&format!("`icecore undo {short}` brings back what was there before"))?;
+    }
+    Ok(())
+}
+
+fn show_collection(one: &CollectionOutcome, screen: &mut Screen) -> Result<(), Failure> {
+    match &one.check {
+        Check::Whole { snapshot, live } if snapshot == live => {
+            let documents = units::counted(live.documents, "document", "documents");
+            let hash = &live.hash()[..16];
+            screen
+                .chat(&format!("{}: {documents}, the same as in the snapshot ({hash})", one.to))?;
+        }
+        Check::Whole { snapshot, live } => screen::warn(&format!(
+            "{}: {} documents there and {} in the snapshot, and they are not the same",
+            one.to,
+            units::count(live.documents),
+            units::count(snapshot.documents)
+        )),
+        Check::Beside { right, wrong: 0 } => {
+            let documents = units::counted(*right, "document", "documents");
+            screen.chat(&format!("{}: {documents} stand as they should", one.to))?;
+        }
+        Check::Beside { wrong, .. } => {
+            let documents = units::counted(*wrong, "document", "documents");
+            screen::warn(&format!("{}: {documents} do not stand as they should", one.to));
+        }
+        Check::Nothing => {}
+    }
+    for sample in &one.conflict_samples {
+        screen::warn(&format!("  {}", sample_line(&one.to.to_string(), sample)));
+    }
+    one.troubles.iter().for_each(|trouble| screen::warn(&format!("{}: {trouble}", one.to)));
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Which collections of a snapshot go where.
+
+use bytes::Bytes;
+
+use super::{Error, Options};
+use crate::{
+    document::{Writer, get, id_key, namespace::Namespace, typed_id},
+    format::{
+        catalogue::{CollectionKind, CollectionRecord, MONGODB_ROOT},
+        snapshot::Snapshot,
+    },
+    repo::{self, Kept, ReadBlobs, Repository},
+    tree::{self, KeyRange, Pieces, Root},
+    verbs::address::Address,
+};
+
+/// A part of the snapshot.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    pub db: Option<String>,
+    pub collection: Option<String>,
+    /// One document, by any of these: documents that hold an `_id` alone. The first that is in
+    /// the collection is meant.
+    pub ids: Vec<Vec<u8>>,
+}
+
+impl Scope {
+    fn takes(&self, namespace: &Namespace) -> bool {
+        self.db.as_ref().is_none_or(|db| *db == namespace.db)
+            && self.collection.as_ref().is_none_or(|name| *name == namespace.collection)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.db.is_none()
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.db.as_deref().unwrap_or("collection"))?;
+        match &self.collection {
+            Some(collection) => write!(f, ".{collection}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A collection of the snapshot, and what it is to be called.
+pub(super) struct Chosen {
+    pub from: Namespace,
+    pub to: Namespace,
+    pub record: CollectionRecord,
+    pub root: Option<Root>,
+}
+
+/// A named tree of a snapshot.
+pub(crate) fn root_named(snapshot: &Snapshot, name: &str) -> Option<Root> {
+    let named = snapshot.roots.iter().find(|root| root.name == name)?;
+    Some(Root { id: named.id, level: named.level, entries: named.entries, bytes: named.bytes })
+}
+
+/// All that a catalogue lists.
+pub(crate) fn catalogue<R: ReadBlobs<Error = repo::Error>>(
+    reader: &R,
+    root: &Root,
+) -> Result<Vec<(Namespace, CollectionRecord, Option<Root>)>, Error> {
+    let mut all = Vec::new();
+    for entry in tree::iter(reader, root, KeyRange::all()) {
+        let (key, value) = entry?;
+        let shown = || String::from_utf8_lossy(&key).replace('\0', ".");
+        let record = CollectionRecord::decode(&value.head)
+            .map_err(|source| Error::Record { namespace: shown(), source })?;
+        let Some(namespace) = Namespace::from_key(&key) else {
+            return Err(Error::NoSuch { what: format!("sound name for {}", shown()) });
+        };
+        let root = match value.pieces {
+            Pieces::Map(root) => Some(root),
+            _ => None,
+        };
+        all.push((namespace, record, root));
+    }
+    Ok(all)
+}
+
+/// The collections that the options want, in the order of their names, views last.
+pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
+    reader: &R,
+    root: &Root,
+    options: &Options,
+) -> Result<Vec<Chosen>, Error> {
+    let mut chosen: Vec<Chosen> = Vec::new();
+    let (mut is_there, mut databases) = (false, Vec::new());
+    for (from, record, root) in catalogue(reader, root)? {
+        if !options.scope.takes(&from) {
+            continue;
+        }
+        is_there = true;
+        if is_systems(&from) || !is_wanted(&from, options) {
+            continue;
+        }
+        let mut to = options.renames.apply(&from)?;
+        if let Some(database) = &options.into_database {
+            databases.push(to.db.clone());
+            to.db.clone_from(database);
+        }
+        chosen.push(Chosen { from, to, record, root });
+    }
+    if !is_there && !options.scope.is_whole() {
+        return Err(Error::NoSuch { what: options.scope.to_string() });
+    }
+    if let (Some(first), Some(database)) = (databases.first(), &options.into_database)
+        && let Some(second) = databases.iter().find(|other| *other != first)
+    {
+        let (first, second, database) = (first.clone(), second.clone(), database.clone());
+        return Err(Error::TwoDatabases { first, second, database });
+    }
+    no_two_become_one(&chosen)?;
+    chosen.sort_by_key(|one| one.record.kind == CollectionKind::View);
+    Ok(chosen)
+}
+
+fn is_wanted(from: &Namespace, options: &Options) -> bool {
+    (options.include.is_empty() || options.include.matches(from)) && !options.exclude.matches(from)
+}
+
+/// What a server keeps for itself: users and roles go another way, the rest is not restored.
+fn is_systems(namespace: &Namespace) -> bool {
+    ["config", "local"].contains(&namespace.db.as_str())
+        || (namespace.collection.starts_with("system.") && namespace.collection != "system.js")
+}
+
+fn no_two_become_one(chosen: &[Chosen]) -> Result<(), Error> {
+    let mut by_target: Vec<&Chosen> = chosen.iter().collect();
+    by_target.sort_by(|one, other| one.to.cmp(&other.to));
+    match by_target.windows(2).find(|pair| pair[0].to == pair[1].to) {
+        None => Ok(()),
+        Some(pair) => {
+            let (first, second) = (pair[0].from.clone(), pair[1].from.clone());
+            Err(Error::Collide { first, second, to: pair[0].to.clone() })
+        }
+    }
+}
+
+/// The stretch of keys that a collection's wanted documents lie in.
+pub(super) fn range<R: ReadBlobs<Error = repo::Error>>(
+    reader: &R,
+    chosen: &Chosen,
+    scope: &Scope,
+) -> Result<KeyRange, Error> {
+    let Some(root) = chosen.root.filter(|_| !scope.ids.is_empty()) else {
+        return Ok(KeyRange::all());
+    };
+    for id in &scope.ids {
+        let Some(element) = get(id, b"_id").map_err(Error::Malformed)? else { continue };
+        let key = Bytes::from(id_key(&element).map_err(Error::Malformed)?);
+        if tree::get(reader, &root, &key)?.is_some() {
+            let only = std::ops::Bound::Included(&key[..]);
+            return Ok(KeyRange::new(only, only));
+        }
+    }
+    Err(Error::NoSuch { what: format!("document of that _id in {}", chosen.from) })
+}
+
+/// The part of a snapshot that an address means: of the ways to understand it the first whose
+/// collection is there.
+pub fn scope_of(repo: &Repository, kept: &Kept, address: &Address) -> Result<Scope, Error> {
+    let db = Some(address.database.clone());
+    if address.rest.is_none() {
+        return Ok(Scope { db, ..Scope::default() });
+    }
+    let reader = repo.reader()?;
+    let root = root_named(&kept.snapshot, MONGODB_ROOT).ok_or(Error::NoMongodb)?;
+    for reading in address.readings() {
+        let namespace = Namespace::new(&address.database, reading.collection);
+        if tree::get(&reader, &root, &namespace.key())?.is_some() {
+            let ids = reading.id.map(typed_id::readings).unwrap_or_default();
+            let ids = ids.iter().map(|id| {
+                let mut document = Writer::new();
+                document.push_raw(id.kind, b"_id", &id.bytes);
+                document.finish()
+            });
+            let collection = Some(reading.collection.to_owned());
+            return Ok(Scope { db, collection, ids: ids.collect() });
+        }
+    }
+    Err(Error::NoSuch { what: address.to_string() })
+}

@@ -1,0 +1,52 @@
+//! Why a restore into a server ended early, or never began.
+
+use crate::{
+    document::{
+        Malformed,
+        namespace::{Namespace, RenameError},
+    },
+    format, mongo, repo,
+    sink::mongo as sink,
+    source::sorter::SortError,
+    tree,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the repository failed")]
+    Repo(#[from] repo::Error),
+    #[error("cannot read the snapshot")]
+    Snapshot(#[from] tree::Error<repo::Error>),
+    #[error("the snapshot's record of {namespace} can't be understood")]
+    Record { namespace: String, source: format::Error },
+    #[error(transparent)]
+    Sink(#[from] sink::Error),
+    #[error("the server failed")]
+    Server(#[from] mongo::Error),
+    #[error("cannot sort the documents")]
+    Sort(#[from] SortError),
+    #[error("a document can't be understood")]
+    Malformed(#[source] Malformed),
+    #[error("the snapshot holds no MongoDB collections")]
+    NoMongodb,
+    #[error("the snapshot has no {what}")]
+    NoSuch { what: String },
+    #[error("of the snapshot's collections none is chosen")]
+    NothingChosen,
+    #[error("a collection can't be renamed so")]
+    Rename(#[from] RenameError),
+    #[error("collections of {first} and of {second} can't all go into the database {database}")]
+    TwoDatabases { first: String, second: String, database: String },
+    #[error("{first} and {second} would both become {to}")]
+    Collide { first: Namespace, second: Namespace, to: Namespace },
+    #[error("the chunk or node sizes of the repository can't be used")]
+    Sizes,
+    #[error("`newest` needs the field that says which document is newer")]
+    NoNewestBy,
+    #[error("the snapshot holds no users and roles")]
+    NoAuthority,
+    #[error("the snapshot is no record of a restore")]
+    NoUndo,
+    #[error("interrupted; the same command goes on from here")]
+    Cancelled,
+}

@@ -1,0 +1,99 @@
+//! One collection's part of a restore: what was found out, and is to be carried out.
+
+use super::{
+    choose::Chosen,
+    record::{Before, Recorded, RecordedCollection, UndoRecord},
+    tally::{CollectionPlan, Fate},
+};
+use crate::{
+    document::namespace::Namespace,
+    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
+    sink::mongo as sink,
+    tree::{KeyRange, Root},
+};
+
+pub(super) struct Job {
+    pub plan: CollectionPlan,
+    pub chosen: Chosen,
+    /// Where its documents go: not the series, but its buckets.
+    pub place: Namespace,
+    pub range: KeyRange,
+    /// Of a collection in natural order, so many documents are there already.
+    pub there: u64,
+    /// Index specifications.
+    pub build: Vec<Vec<u8>>,
+    /// What is written beside other documents, and what it was.
+    pub recorded: Option<Recorded>,
+    /// Of a collection that is made: its documents, or their hashes.
+    pub written: Option<Written>,
+    /// A collection that is dropped.
+    pub dropped: Option<(CollectionRecord, Option<Root>)>,
+    /// A collection that is kept, as it is now.
+    pub kept: Option<CollectionRecord>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    pub root: Root,
+    pub holds_documents: bool,
+}
+
+impl Job {
+    pub fn is_view(&self) -> bool {
+        self.chosen.record.kind == CollectionKind::View
+    }
+
+    /// Its documents must come to stand in the order they were in.
+    pub fn in_order(&self) -> bool {
+        self.chosen.record.keys == DocumentKeys::Ordinal
+    }
+
+    pub fn makes_it(&self) -> bool {
+        matches!(self.plan.fate, Fate::Create | Fate::Replace)
+    }
+
+    /// Whether documents expire by an index; those are built last.
+    pub fn has_ttl(&self) -> bool {
+        self.build.iter().any(|spec| sink::is_ttl(spec))
+    }
+
+    /// Its part of the record that undoes the restore.
+    pub fn recorded(&self) -> Option<RecordedCollection> {
+        let before = match self.plan.fate {
+            Fate::Create => Before::Nothing,
+            Fate::Replace => Before::Dropped,
+            Fate::Keep if self.plan.counts.writing() > 0 || !self.build.is_empty() => Before::Kept,
+            _ => return None,
+        };
+        let undo = UndoRecord {
+            before,
+            kind: self.plan.kind.to_owned(),
+            indexes: self.plan.indexes.clone(),
+            holds_documents: self.written.is_some_and(|written| written.holds_documents),
+        };
+        let touched = self.recorded.as_ref().map(|recorded| recorded.touched);
+        let old = match (&self.dropped, &self.kept, &self.recorded) {
+            (Some(dropped), ..) => Some(dropped.clone()),
+            (None, Some(kept), Some(recorded)) if recorded.old.entries > 0 => {
+                let count = recorded.old.entries;
+                let record = CollectionRecord { count, bytes: recorded.old_bytes, ..kept.clone() };
+                Some((record, Some(recorded.old)))
+            }
+            _ => None,
+        };
+        Some(RecordedCollection {
+            namespace: self.plan.to.clone(),
+            undo,
+            written: self.written.map(|written| written.root).or(touched),
+            old,
+        })
+    }
+}
+
+pub(super) fn kind_name(kind: CollectionKind) -> &'static str {
+    match kind {
+        CollectionKind::Collection => "collection",
+        CollectionKind::View => "view",
+        CollectionKind::TimeSeries => "timeseries",
+    }
+}

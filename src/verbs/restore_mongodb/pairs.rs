@@ -1,0 +1,211 @@
+//! The snapshot's documents and the live ones side by side.
+
+use std::{collections::VecDeque, iter::Peekable};
+
+use bytes::Bytes;
+
+use super::{
+    Error,
+    live::{self, Live, SortedLive, Spill},
+    strategy::Strategy,
+};
+use crate::{
+    document::namespace::Namespace, limits::RESTORE_LOOKUP_DOCUMENTS, mongo::Link,
+    progress::Progress,
+};
+
+/// A document of the snapshot, and what the server has in its place.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    /// In the snapshot's tree.
+    pub key: Bytes,
+    pub ours: Bytes,
+    pub theirs: Theirs,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Theirs {
+    None,
+    One(Live),
+    /// Which of several documents is meant can't be told.
+    Several(&'static str),
+}
+
+/// Documents of the snapshot in the order of their keys.
+pub(super) type Ours<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), Error>> + 'a>;
+/// Pairs; in the order of `ours`' keys unless they were matched by other fields.
+pub(super) type Pairs<'a> = Box<dyn Iterator<Item = Result<Pair, Error>> + 'a>;
+
+/// How the live side is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// All of it, once.
+    Scan,
+    /// Document by document: for few.
+    LookUp,
+}
+
+pub(super) struct Ground<'a> {
+    pub link: &'a Link,
+    pub place: &'a Namespace,
+    pub strategy: &'a Strategy,
+    pub spill: &'a Spill<'a>,
+    pub progress: &'a Progress,
+}
+
+pub(super) fn pairs<'a>(
+    ground: &'a Ground<'a>,
+    ours: Ours<'a>,
+    how: How,
+) -> Result<Pairs<'a>, Error> {
+    let Ground { link, place, strategy, spill, progress } = *ground;
+    if how == How::LookUp && strategy.match_on.is_empty() {
+        return Ok(Box::new(LookedUp { ground, ours, ready: VecDeque::new() }));
+    }
+    let theirs = live::sorted(link, place, strategy, spill, progress)?;
+    if strategy.match_on.is_empty() {
+        return Ok(Box::new(ById { ours, theirs: theirs.peekable() }));
+    }
+    let mut sorter = spill.sorter();
+    for document in ours {
+        super::go_on(progress)?;
+        let (key, document) = document?;
+        let by = strategy.key(&document).map_err(Error::Malformed)?;
+        let length = (key.len() as u32).to_le_bytes();
+        sorter.push(&by, &[&length[..], &key, &document].concat())?;
+    }
+    let ours = sorter.finish()?.map(|entry| {
+        let (by, both) = entry?;
+        let length = u32::from_le_bytes(both[..4].try_into().expect("four bytes")) as usize;
+        Ok((by, both.slice(4..4 + length), both.slice(4 + length..)))
+    });
+    let ours: Box<dyn Iterator<Item = _>> = Box::new(ours);
+    let (ours, theirs) = (ours.peekable(), theirs.peekable());
+    Ok(Box::new(ByFields { ours, theirs, ready: VecDeque::new() }))
+}
+
+/// Two streams in the order of `_id`.
+struct ById<'a> {
+    ours: Ours<'a>,
+    theirs: Peekable<SortedLive>,
+}
+
+impl Iterator for ById<'_> {
+    type Item = Result<Pair, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, ours) = match self.ours.next()? {
+            Ok(entry) => entry,
+            Err(error) => return Some(Err(error)),
+        };
+        // What only the server has is passed by.
+        while self.theirs.next_if(|live| matches!(live, Ok((other, _)) if *other < key)).is_some() {
+        }
+        let wanted = |live: &Result<(Bytes, Live), Error>| match live {
+            Ok((other, _)) => *other == key,
+            Err(_) => true,
+        };
+        let theirs = match self.theirs.next_if(wanted) {
+            None => Theirs::None,
+            Some(Ok((_, live))) => Theirs::One(live),
+            Some(Err(error)) => return Some(Err(error)),
+        };
+        Some(Ok(Pair { key, ours, theirs }))
+    }
+}
+
+/// Documents of the snapshot, each batch with what the server has of it.
+struct LookedUp<'a> {
+    ground: &'a Ground<'a>,
+    ours: Ours<'a>,
+    ready: VecDeque<Pair>,
+}
+
+impl LookedUp<'_> {
+    fn fill(&mut self) -> Result<(), Error> {
+        super::go_on(self.ground.progress)?;
+        let batch: Vec<(Bytes, Bytes)> =
+            self.ours.by_ref().take(RESTORE_LOOKUP_DOCUMENTS).collect::<Result<_, _>>()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let found = live::looked_up(self.ground.link, self.ground.place, &batch)?;
+        self.ready.extend(batch.into_iter().map(|(key, ours)| {
+            let theirs = match found.get(&key[..]) {
+                Some(live) => Theirs::One(Live::Whole(live.clone())),
+                None => Theirs::None,
+            };
+            Pair { key, ours, theirs }
+        }));
+        Ok(())
+    }
+}
+
+impl Iterator for LookedUp<'_> {
+    type Item = Result<Pair, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ready.is_empty()
+            && let Err(error) = self.fill()
+        {
+            return Some(Err(error));
+        }
+        self.ready.pop_front().map(Ok)
+    }
+}
+
+type Keyed = Result<(Bytes, Bytes, Bytes), Error>;
+
+/// Two streams in the order of the fields that are matched on.
+struct ByFields<'a> {
+    /// By which it is matched, key, document.
+    ours: Peekable<Box<dyn Iterator<Item = Keyed> + 'a>>,
+    theirs: Peekable<SortedLive>,
+    ready: VecDeque<Pair>,
+}
+
+const SEVERAL_OURS: &str = "several documents of the snapshot are the same by these fields";
+const SEVERAL_THEIRS: &str = "several documents there are the same by these fields";
+
+impl ByFields<'_> {
+    /// The next group of documents that are the same.
+    fn fill(&mut self) -> Result<(), Error> {
+        let Some((by, key, ours)) = self.ours.next().transpose()? else { return Ok(()) };
+        self.ready.push_back(Pair { key, ours, theirs: Theirs::None });
+        while let Some(entry) =
+            self.ours.next_if(|entry| !matches!(entry, Ok((other, ..)) if *other != by))
+        {
+            let (_, key, ours) = entry?;
+            self.ready.push_back(Pair { key, ours, theirs: Theirs::None });
+        }
+        let mut theirs = Theirs::None;
+        while let Some(entry) =
+            self.theirs.next_if(|entry| !matches!(entry, Ok((other, _)) if *other > by))
+        {
+            let (other, live) = entry?;
+            theirs = match theirs {
+                _ if other < by => continue,
+                Theirs::None => Theirs::One(live),
+                _ => Theirs::Several(SEVERAL_THEIRS),
+            };
+        }
+        if self.ready.len() > 1 {
+            theirs = Theirs::Several(SEVERAL_OURS);
+        }
+        self.ready.iter_mut().for_each(|pair| pair.theirs = theirs.clone());
+        Ok(())
+    }
+}
+
+impl Iterator for ByFields<'_> {
+    type Item = Result<Pair, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ready.is_empty()
+            && let Err(error) = self.fill()
+        {
+            return Some(Err(error));
+        }
+        self.ready.pop_front().map(Ok)
+    }
+}

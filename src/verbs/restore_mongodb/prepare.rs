@@ -1,0 +1,375 @@
+//! Finding out what a restore would do, and recording what it will touch.
+
+use std::collections::HashMap;
+
+use super::{
+    Error, Options, capped,
+    choose::{self, Chosen, choose, root_named},
+    documents::Documents,
+    job::{Job, Written, kind_name},
+    live::Spill,
+    pairs::{Ground, How, Ours, pairs},
+    record::{Recorder, key_of},
+    strategy::{Conflict, Strategy},
+    tally::{CollectionPlan, Counts, Fate, Plan},
+    touched::{Action, Touched},
+    weigh::{Step, Weighed, weigh},
+};
+use crate::{
+    chunk::Cutter,
+    document::{get, namespace::Namespace},
+    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys, MONGODB_ROOT},
+    id::Sid,
+    limits::RESTORE_LOOKUP_MAX,
+    mongo::Link,
+    progress::Progress,
+    repo::{Kept, Reader, Repository, Session, SessionOptions},
+    sink::mongo::{self as sink, Authority, Existing},
+    tree::{KeyRange, Pieces, Root, Splitter, Value},
+    verbs::backup,
+};
+
+/// A restore that is known in all its parts. Dropped, it leaves nothing behind.
+pub struct Prepared<'a> {
+    pub(super) repo: &'a Repository,
+    pub(super) link: &'a Link,
+    pub(super) reader: Reader,
+    pub(super) options: Options,
+    pub(super) source: Sid,
+    pub(super) jobs: Vec<Job>,
+    pub(super) authority: Authority,
+    pub(super) session: Option<Session>,
+    pub(super) splitter: Splitter,
+}
+
+impl Prepared<'_> {
+    pub fn plan(&self) -> Plan {
+        Plan {
+            collections: self.jobs.iter().map(|job| job.plan.clone()).collect(),
+            users: self.authority.users.len() as u64,
+            roles: self.authority.roles.len() as u64,
+        }
+    }
+}
+
+/// Compares the snapshot's collections with those of the server. Writes nothing to it; what is to
+/// be recorded goes into a session that nobody sees before `carry_out`.
+pub fn prepare<'a>(
+    repo: &'a Repository,
+    link: &'a Link,
+    kept: &Kept,
+    options: Options,
+    progress: &Progress,
+) -> Result<Prepared<'a>, Error> {
+    let strategy = &options.strategy;
+    if strategy.conflict == Conflict::Newest && strategy.newest_by.is_empty() {
+        return Err(Error::NoNewestBy);
+    }
+    let reader = repo.reader()?;
+    let root = root_named(&kept.snapshot, MONGODB_ROOT).ok_or(Error::NoMongodb)?;
+    let chosen = choose(&reader, &root, &options)?;
+    let authority = match options.users_and_roles {
+        true => authority(&reader, &root)?,
+        false => Authority::default(),
+    };
+    if chosen.is_empty() && authority.users.is_empty() {
+        return Err(Error::NothingChosen);
+    }
+    let existing = existing(link, &chosen)?;
+    let parents = vec![kept.sid];
+    let needs_session = options.undo || chosen.iter().any(|one| existing.contains_key(&one.to));
+    let session = match needs_session && !options.dry_run {
+        true => Some(repo.begin(SessionOptions { parents })?),
+        false => None,
+    };
+    let cutter = backup::cutter(repo).map_err(|_| Error::Sizes)?;
+    let splitter = backup::splitter(repo).map_err(|_| Error::Sizes)?;
+    progress.phase("plan");
+    let entries = chosen.iter().filter_map(|one| one.root);
+    let (documents, bytes) =
+        entries.fold((0, 0), |sum, root| (sum.0 + root.entries, sum.1 + root.bytes));
+    progress.expect(documents, bytes);
+    let mut jobs = Vec::with_capacity(chosen.len());
+    {
+        let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
+        let planner = Planner {
+            link,
+            reader: &reader,
+            options: &options,
+            spill: &spill,
+            recorder: session.as_ref().map(|session| (session, &cutter, &splitter)),
+            progress,
+        };
+        for one in chosen {
+            super::go_on(progress)?;
+            let there = existing.get(&one.to);
+            jobs.push(planner.job(one, there)?);
+        }
+    }
+    let source = kept.sid;
+    Ok(Prepared { repo, link, reader, options, source, jobs, authority, session, splitter })
+}
+
+/// What stands on the server under the names that are wanted.
+fn existing(link: &Link, chosen: &[Chosen]) -> Result<HashMap<Namespace, Existing>, Error> {
+    let mut databases: Vec<&str> = chosen.iter().map(|one| one.to.db.as_str()).collect();
+    databases.sort_unstable();
+    databases.dedup();
+    let mut all = HashMap::new();
+    for db in databases {
+        for existing in sink::collections(link, db)? {
+            all.insert(Namespace::new(db, existing.name.clone()), existing);
+        }
+    }
+    Ok(all)
+}
+
+fn authority(reader: &Reader, root: &Root) -> Result<Authority, Error> {
+    let mut authority = Authority::default();
+    let mut is_there = false;
+    for (namespace, _, tree) in choose::catalogue(reader, root)? {
+        let list = match (namespace.db.as_str(), namespace.collection.as_str()) {
+            ("admin", "system.users") => &mut authority.users,
+            ("admin", "system.roles") => &mut authority.roles,
+            _ => continue,
+        };
+        is_there = true;
+        if let Some(tree) = tree {
+            for entry in Documents::new(reader, &tree, KeyRange::all(), None) {
+                list.push(entry?.1);
+            }
+        }
+    }
+    if is_there { Ok(authority) } else { Err(Error::NoAuthority) }
+}
+
+struct Planner<'a> {
+    link: &'a Link,
+    reader: &'a Reader,
+    options: &'a Options,
+    spill: &'a Spill<'a>,
+    recorder: Option<(&'a Session, &'a Cutter, &'a Splitter)>,
+    progress: &'a Progress,
+}
+
+impl Planner<'_> {
+    fn job(&self, chosen: Chosen, there: Option<&Existing>) -> Result<Job, Error> {
+        let record = &chosen.record;
+        let place = match record.kind {
+            CollectionKind::TimeSeries => sink::buckets_of(&chosen.to),
+            _ => chosen.to.clone(),
+        };
+        let fate = match there {
+            None => Fate::Create,
+            Some(_) if self.options.drop => Fate::Replace,
+            Some(there) if there.kind == kind_name(record.kind) => Fate::Keep,
+            Some(_) => Fate::Blocked,
+        };
+        let range = choose::range(self.reader, &chosen, &self.options.scope)?;
+        let plan = CollectionPlan {
+            from: chosen.from.clone(),
+            to: chosen.to.clone(),
+            kind: kind_name(record.kind),
+            fate,
+            counts: Counts::default(),
+            samples: Vec::new(),
+            indexes: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut job = Job {
+            build: sink::wanted(&record.indexes, &record.options),
+            plan,
+            chosen,
+            place,
+            range,
+            there: 0,
+            recorded: None,
+            written: None,
+            dropped: None,
+            kept: None,
+        };
+        match (fate, there) {
+            (Fate::Create, _) | (_, None) => self.create(&mut job)?,
+            (Fate::Replace, Some(there)) => {
+                self.create(&mut job)?;
+                self.drop(&mut job, there)?;
+            }
+            (Fate::Keep, Some(there)) => self.keep(&mut job, there)?,
+            (Fate::Blocked, Some(there)) => blocked(&mut job, there),
+        }
+        job.plan.indexes = job.build.iter().map(|spec| sink::name_of(spec)).collect();
+        Ok(job)
+    }
+
+    fn documents(&self, job: &Job, root: &Root) -> Documents<'_, Reader> {
+        let matches = self.options.matches.as_ref();
+        Documents::new(self.reader, root, job.range.clone(), matches)
+    }
+
+    /// All of the collection is new.
+    fn create(&self, job: &mut Job) -> Result<(), Error> {
+        let Some(root) = job.chosen.root else { return Ok(()) };
+        let whole = self.options.matches.is_none() && self.options.scope.ids.is_empty();
+        let counts = &mut job.plan.counts;
+        let may_name = |session: &Session| matches!(backup::may_reuse(session, &root), Ok(true));
+        if whole && self.recorder.is_none_or(|(session, ..)| may_name(session)) {
+            (counts.insert, counts.bytes) = (root.entries, job.chosen.record.bytes);
+            job.written = Some(Written { root, holds_documents: true });
+            return Ok(());
+        }
+        let mut tree = self
+            .recorder
+            .map(|(session, cutter, splitter)| Recorder { session, cutter, splitter }.merger());
+        let (mut insert, mut bytes) = (0, 0);
+        for entry in self.documents(job, &root) {
+            super::go_on(self.progress)?;
+            let (key, document) = entry?;
+            (insert, bytes) = (insert + 1, bytes + document.len() as u64);
+            if let Some(tree) = &mut tree {
+                let written = *blake3::hash(&document).as_bytes();
+                let id = super::live::id_of(&document)?.into();
+                let action = Action::Insert;
+                let touched = Touched { action, written, id, source_key: None };
+                let head = touched.encode().into();
+                tree.put(&key, &Value { head, pieces: Pieces::None })?;
+            }
+        }
+        (job.plan.counts.insert, job.plan.counts.bytes) = (insert, bytes);
+        if let Some(tree) = tree {
+            let root = tree.finish()?;
+            job.written = Some(Written { root, holds_documents: false });
+        }
+        Ok(())
+    }
+
+    /// What is there goes, and is recorded whole.
+    fn drop(&self, job: &mut Job, there: &Existing) -> Result<(), Error> {
+        let mut record = self.record_of(&job.plan.to, there)?;
+        let mut root = None;
+        if let Some((session, cutter, splitter)) = self.recorder
+            && record.kind != CollectionKind::View
+            && self.options.undo
+        {
+            let place = match record.kind {
+                CollectionKind::TimeSeries => sink::buckets_of(&job.plan.to),
+                _ => job.plan.to.clone(),
+            };
+            let strategy = Strategy::default();
+            let ground = self.ground(&place, &strategy);
+            let recorder = Recorder { session, cutter, splitter };
+            let (whole, bytes) = recorder.whole(&ground, record.keys == DocumentKeys::Ordinal)?;
+            (record.count, record.bytes) = (whole.entries, bytes);
+            root = Some(whole);
+        }
+        job.dropped = Some((record, root));
+        Ok(())
+    }
+
+    fn ground<'g>(&'g self, place: &'g Namespace, strategy: &'g Strategy) -> Ground<'g> {
+        Ground { link: self.link, place, strategy, spill: self.spill, progress: self.progress }
+    }
+
+    /// A live collection, as a catalogue records it.
+    fn record_of(&self, to: &Namespace, there: &Existing) -> Result<CollectionRecord, Error> {
+        let kind = match there.kind.as_str() {
+            "view" => CollectionKind::View,
+            "timeseries" => CollectionKind::TimeSeries,
+            _ => CollectionKind::Collection,
+        };
+        let options = there.options();
+        let indexes = match kind {
+            CollectionKind::View => Vec::new(),
+            _ => sink::indexes(self.link, to)?,
+        };
+        let keys = match sink::is_capped(&options) {
+            true => DocumentKeys::Ordinal,
+            false => DocumentKeys::Id,
+        };
+        let id_index = get(&there.record, b"idIndex").map_err(Error::Malformed)?;
+        let id_index = id_index.and_then(|index| index.as_doc()).map(<[u8]>::to_vec);
+        let (count, bytes) = (0, 0);
+        Ok(CollectionRecord { kind, uuid: None, options, id_index, indexes, keys, count, bytes })
+    }
+
+    /// The documents go beside those that are there.
+    fn keep(&self, job: &mut Job, there: &Existing) -> Result<(), Error> {
+        let live = self.record_of(&job.plan.to, there)?;
+        if live.options != job.chosen.record.options {
+            if job.is_view() {
+                job.plan.fate = Fate::Blocked;
+                job.plan.counts.conflict = 1;
+                job.plan.notes.push("another view is there; --drop replaces it".into());
+                return Ok(());
+            }
+            job.plan.notes.push("the options of the collection there differ, and stay".into());
+        }
+        self.missing_indexes(job, &live);
+        if let Some(root) = job.chosen.root {
+            self.compare(job, &root, &live)?;
+        }
+        job.kept = Some(live);
+        Ok(())
+    }
+
+    /// Of the indexes only those that are not there are built.
+    fn missing_indexes(&self, job: &mut Job, live: &CollectionRecord) {
+        let there = sink::wanted(&live.indexes, &live.options);
+        let (build, notes) = (&mut job.build, &mut job.plan.notes);
+        build.retain(|spec| {
+            let name = sink::name_of(spec);
+            let same = there.iter().find(|other| sink::name_of(other) == name);
+            if same.is_some_and(|other| other != spec) {
+                notes.push(format!("the index {name} there is another, and stays"));
+            }
+            same.is_none()
+        });
+    }
+
+    fn compare(&self, job: &mut Job, root: &Root, live: &CollectionRecord) -> Result<(), Error> {
+        let collation = matches!(get(&live.options, b"collation"), Ok(Some(_)));
+        let few = root.entries <= RESTORE_LOOKUP_MAX;
+        let part = self.options.matches.is_some() || !self.options.scope.ids.is_empty();
+        // With another collation the server's idea of the same `_id` is not ours.
+        let how = if (few || part) && !collation { How::LookUp } else { How::Scan };
+        let natural = job.in_order() || live.keys == DocumentKeys::Ordinal;
+        let by_id = Strategy { match_on: Vec::new(), ..self.options.strategy.clone() };
+        let strategy = if natural { &by_id } else { &self.options.strategy };
+        let place = job.place.clone();
+        let ground = self.ground(&place, strategy);
+        let ours: Ours<'_> = Box::new(self.documents(job, root));
+        let recorder =
+            self.recorder.map(|(session, cutter, splitter)| Recorder { session, cutter, splitter });
+        let mut recording = recorder.as_ref().map(|recorder| recorder.begin(&ground));
+        let mut unsorted = (natural || !strategy.match_on.is_empty()).then(|| self.spill.sorter());
+        let mut take = |step: Step| -> Result<(), Error> {
+            let Some(recording) = &mut recording else { return Ok(()) };
+            let key = key_of(&step.touched)?;
+            match &mut unsorted {
+                Some(sorter) => Ok(sorter.push(&key, &step.encode())?),
+                None => recording.step(&key, &step),
+            }
+        };
+        let weighed: Weighed = match natural {
+            true => capped::weigh(&ground, ours, &mut take)?,
+            false => weigh(&ground, pairs(&ground, ours, how)?, &mut take)?,
+        };
+        if let (Some(recording), Some(sorter)) = (&mut recording, unsorted) {
+            for entry in sorter.finish()? {
+                let (key, step) = entry?;
+                let step = Step::decode(&step).expect("it was written above");
+                recording.step(&key, &step)?;
+            }
+        }
+        job.recorded = recording.map(|recording| recording.finish()).transpose()?;
+        job.there = if natural { weighed.counts.equal } else { 0 };
+        (job.plan.counts, job.plan.samples) = (weighed.counts, weighed.samples);
+        Ok(())
+    }
+}
+
+fn blocked(job: &mut Job, there: &Existing) {
+    job.build.clear();
+    job.plan.counts.conflict = job.chosen.root.map_or(1, |root| root.entries.max(1));
+    let note = format!("a {} of that name is there; --drop replaces it", there.kind);
+    job.plan.notes.push(note);
+}

@@ -1,0 +1,251 @@
+//! The record that undoes a restore: what stood where it writes, and what it wrote.
+//!
+//! It is a snapshot of its own, tagged `undo`. Its tree `mongodb` is a catalogue as any other, and
+//! holds the old versions of what is overwritten or dropped, so that it can be listed and
+//! restored like any snapshot. Its tree `undo` says for each collection what the restore does:
+//! the documents it writes, by hash, and the indexes it builds.
+
+use bytes::Bytes;
+
+use super::{
+    Error,
+    documents::value_of,
+    live,
+    pairs::Ground,
+    strategy::Strategy,
+    touched::{Action, Touched},
+    weigh::Step,
+};
+use crate::{
+    chunk::Cutter,
+    document::{ArrayWriter, Element, Writer, elements, get, id_key, kind, namespace::Namespace},
+    format::{
+        catalogue::{CollectionRecord, MONGODB_ROOT},
+        snapshot::{NamedRoot, Snapshot},
+    },
+    repo::Session,
+    tree::{Merger, Pieces, Root, Splitter, Value},
+};
+
+pub const UNDO_TAG: &str = "undo";
+pub const UNDO_ROOT: &str = "undo";
+
+/// What a restore does to a collection as a whole, for who undoes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// There was none.
+    Nothing,
+    /// There was one, and it is dropped: all of it is recorded.
+    Dropped,
+    /// There was one, and it stays.
+    Kept,
+}
+
+/// Of one collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UndoRecord {
+    pub before: Before,
+    /// `collection`, `view`, `timeseries`.
+    pub kind: String,
+    /// Names of the indexes it builds.
+    pub indexes: Vec<String>,
+    /// The tree holds the documents themselves, not `Touched`: it is one of the snapshot's.
+    pub holds_documents: bool,
+}
+
+impl UndoRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut indexes = ArrayWriter::new();
+        self.indexes.iter().for_each(|name| indexes.push_str(name));
+        let mut writer = Writer::new();
+        writer.push_str(
+            b"before",
+            match self.before {
+                Before::Nothing => "nothing",
+                Before::Dropped => "dropped",
+                Before::Kept => "kept",
+            },
+        );
+        writer.push_str(b"type", &self.kind);
+        writer.push_array(b"indexes", &indexes.finish());
+        writer.push_bool(b"documents", self.holds_documents);
+        writer.finish()
+    }
+
+    /// `None`: nothing that `encode` made.
+    pub fn decode(bytes: &[u8]) -> Option<UndoRecord> {
+        let text = |element: Element<'_>| {
+            element.as_str().map(|text| String::from_utf8_lossy(text).into_owned())
+        };
+        let field = |name: &[u8]| get(bytes, name).ok().flatten();
+        let before = match text(field(b"before")?)?.as_str() {
+            "nothing" => Before::Nothing,
+            "dropped" => Before::Dropped,
+            "kept" => Before::Kept,
+            _ => return None,
+        };
+        let names = field(b"indexes").filter(|list| list.kind == kind::ARRAY)?;
+        let indexes = elements(names.value).map(|name| text(name.ok()?)).collect::<Option<_>>()?;
+        let holds_documents = field(b"documents")?.as_bool()?;
+        Some(UndoRecord { before, kind: text(field(b"type")?)?, indexes, holds_documents })
+    }
+}
+
+/// Builds the trees of one collection's record, in a session.
+pub(super) struct Recorder<'a> {
+    pub session: &'a Session,
+    pub cutter: &'a Cutter,
+    pub splitter: &'a Splitter,
+}
+
+/// What is written, and the old versions of it; both in the order of the live `_id`s' keys.
+pub(super) struct Recorded {
+    pub touched: Root,
+    pub old: Root,
+    pub old_bytes: u64,
+}
+
+/// Takes steps and makes the trees.
+pub(super) struct Recording<'a> {
+    recorder: &'a Recorder<'a>,
+    ground: &'a Ground<'a>,
+    touched: Merger<'a, Session>,
+    old: Merger<'a, Session>,
+    old_bytes: u64,
+}
+
+impl<'a> Recorder<'a> {
+    pub fn merger(&self) -> Merger<'a, Session> {
+        Merger::new(self.session, *self.splitter, None)
+    }
+
+    pub fn begin(&'a self, ground: &'a Ground<'a>) -> Recording<'a> {
+        let (touched, old) = (self.merger(), self.merger());
+        Recording { recorder: self, ground, touched, old, old_bytes: 0 }
+    }
+
+    /// A document as an entry's value.
+    pub fn value(&self, document: &Bytes) -> Result<Value, Error> {
+        value_of(self.session, (self.cutter, self.splitter), document, live::id_of(document)?)
+    }
+
+    /// All of a live collection, as a snapshot would hold it.
+    pub fn whole(&self, ground: &Ground<'_>, in_order: bool) -> Result<(Root, u64), Error> {
+        let mut tree = self.merger();
+        let mut bytes = 0;
+        if in_order {
+            let mut number = 0u64;
+            live::each(ground.link, ground.place, ground.progress, &mut |document| {
+                let document = Bytes::copy_from_slice(document);
+                bytes += document.len() as u64;
+                tree.put(&number.to_be_bytes(), &self.value(&document)?)?;
+                number += 1;
+                Ok(())
+            })?;
+            return Ok((tree.finish()?, bytes));
+        }
+        let by_id = Strategy::default();
+        let Ground { link, place, spill, progress, .. } = *ground;
+        for entry in live::sorted(link, place, &by_id, spill, progress)? {
+            let (key, live) = entry?;
+            let Some(document) = live.whole(link, place)? else { continue };
+            bytes += document.len() as u64;
+            tree.put(&key, &self.value(&document)?)?;
+        }
+        Ok((tree.finish()?, bytes))
+    }
+}
+
+impl Recording<'_> {
+    /// Steps come in the order of the live `_id`s' keys.
+    pub fn step(&mut self, key: &[u8], step: &Step) -> Result<(), Error> {
+        let head = Bytes::from(step.touched.encode());
+        self.touched.put(key, &Value { head, pieces: Pieces::None })?;
+        let Some(live) = &step.was else { return Ok(()) };
+        // Gone in this moment: then it will be found changed when it is to be written.
+        if let Some(was) = live.whole(self.ground.link, self.ground.place)? {
+            self.old_bytes += was.len() as u64;
+            self.old.put(key, &self.recorder.value(&was)?)?;
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> Result<Recorded, Error> {
+        let (touched, old) = (self.touched.finish()?, self.old.finish()?);
+        Ok(Recorded { touched, old, old_bytes: self.old_bytes })
+    }
+}
+
+/// The key of the live `_id` of a step.
+pub(super) fn key_of(touched: &Touched) -> Result<Vec<u8>, Error> {
+    match get(&touched.id, b"_id").map_err(Error::Malformed)? {
+        Some(id) => id_key(&id).map_err(Error::Malformed),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// One collection in the record.
+pub(super) struct RecordedCollection {
+    pub namespace: Namespace,
+    pub undo: UndoRecord,
+    /// Of `Touched`, or of documents.
+    pub written: Option<Root>,
+    /// What is overwritten or dropped.
+    pub old: Option<(CollectionRecord, Option<Root>)>,
+}
+
+/// Commits the record; `snapshot` says all but the trees.
+pub(super) fn commit(
+    session: Session,
+    splitter: &Splitter,
+    mut collections: Vec<RecordedCollection>,
+    mut snapshot: Snapshot,
+) -> Result<crate::id::Sid, Error> {
+    collections.sort_by_key(|one| one.namespace.key());
+    let mut undo = Merger::new(&session, *splitter, None);
+    let mut old = Merger::new(&session, *splitter, None);
+    for one in &collections {
+        let key = one.namespace.key();
+        let pieces = one.written.map_or(Pieces::None, Pieces::Map);
+        undo.put(&key, &Value { head: one.undo.encode().into(), pieces })?;
+        if let Some((record, root)) = &one.old {
+            let pieces = root.map_or(Pieces::None, Pieces::Map);
+            old.put(&key, &Value { head: record.encode().into(), pieces })?;
+        }
+    }
+    let named = |name: &str, root: Root| {
+        let Root { id, level, entries, bytes } = root;
+        NamedRoot { name: name.into(), id, level, entries, bytes }
+    };
+    let (old, undo) = (old.finish()?, undo.finish()?);
+    snapshot.roots = vec![named(MONGODB_ROOT, old), named(UNDO_ROOT, undo)];
+    Ok(session.commit(snapshot)?)
+}
+
+/// Whether an action is about a document that was there.
+impl Action {
+    pub fn changes(self) -> bool {
+        self != Action::Insert
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        for before in [Before::Nothing, Before::Dropped, Before::Kept] {
+            let indexes = vec!["a_1".to_owned(), "b".to_owned()];
+            let record = UndoRecord {
+                before,
+                kind: "timeseries".into(),
+                indexes,
+                holds_documents: before == Before::Nothing,
+            };
+            let bytes = record.encode();
+            assert_eq!(UndoRecord::decode(&bytes), Some(record));
+            assert_eq!(UndoRecord::decode(&bytes[..bytes.len() - 9]), None);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What a restore would do, does and did, in numbers and with some examples.
+
+use bytes::Bytes;
+
+use crate::{document::namespace::Namespace, id::Sid};
+
+/// So many examples are kept of each kind.
+const SAMPLES_MAX: usize = 5;
+
+/// The documents of the snapshot, by what is to become of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub insert: u64,
+    pub overwrite: u64,
+    pub merge: u64,
+    pub skip: u64,
+    pub equal: u64,
+    pub conflict: u64,
+    /// Of documents to be written.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Documents of the server that will not be what they were.
+    pub fn changing(&self) -> u64 {
+        self.overwrite + self.merge
+    }
+
+    pub fn writing(&self) -> u64 {
+        self.insert + self.changing()
+    }
+
+    pub(super) fn add(&mut self, other: &Counts) {
+        let Counts { insert, overwrite, merge, skip, equal, conflict, bytes } = other;
+        self.insert += insert;
+        self.overwrite += overwrite;
+        self.merge += merge;
+        self.skip += skip;
+        self.equal += equal;
+        self.conflict += conflict;
+        self.bytes += bytes;
+    }
+}
+
+/// One document, and what is to become of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// `overwrite`, `merge`, `skip`, `conflict`.
+    pub what: &'static str,
+    /// A document that holds its `_id` alone.
+    pub id: Bytes,
+    /// Of a conflict.
+    pub why: Option<String>,
+}
+
+/// Adds an example, if there are not enough of its kind.
+pub(super) fn sample(samples: &mut Vec<Sample>, sample: Sample) {
+    if samples.iter().filter(|other| other.what == sample.what).count() < SAMPLES_MAX {
+        samples.push(sample);
+    }
+}
+
+/// What becomes of a collection as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is not there.
+    Create,
+    /// It is there, and makes room.
+    Replace,
+    /// It is there, and stays.
+    Keep,
+    /// What is there can't take it.
+    Blocked,
+}
+
+/// What a restore would do to one collection or view.
+#[derive(Debug, Clone)]
+pub struct CollectionPlan {
+    /// In the snapshot.
+    pub from: Namespace,
+    /// On the server.
+    pub to: Namespace,
+    /// `collection`, `view`, `timeseries`.
+    pub kind: &'static str,
+    pub fate: Fate,
+    pub counts: Counts,
+    pub samples: Vec<Sample>,
+    /// Names of indexes to be built.
+    pub indexes: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// What a restore would do.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub collections: Vec<CollectionPlan>,
+    /// Of the snapshot's users and roles, how many will be merged in.
+    pub users: u64,
+    pub roles: u64,
+}
+
+impl Plan {
+    pub fn totals(&self) -> Counts {
+        let mut totals = Counts::default();
+        self.collections.iter().for_each(|collection| totals.add(&collection.counts));
+        totals
+    }
+
+    /// Whether something that is on the server will not be afterwards, or not be what it was.
+    pub fn takes_something_away(&self) -> bool {
+        self.totals().changing() > 0
+            || self.users + self.roles > 0
+            || self.collections.iter().any(|collection| collection.fate == Fate::Replace)
+    }
+
+    /// Whether anything is to be written at all.
+    pub fn writes(&self) -> bool {
+        let some = |collection: &CollectionPlan| {
+            matches!(collection.fate, Fate::Create | Fate::Replace)
+                || collection.counts.writing() > 0
+                || !collection.indexes.is_empty()
+        };
+        self.users + self.roles > 0 || self.collections.iter().any(some)
+    }
+}
+
+/// How many documents, and a hash of them all that does not hang on their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Digest {
+    pub documents: u64,
+    pub bytes: u64,
+    /// The sum of the documents' BLAKE3 hashes, each as four numbers.
+    sum: [u64; 4],
+}
+
+impl Digest {
+    pub(super) fn add(&mut self, document: &[u8]) {
+        self.documents += 1;
+        self.bytes += document.len() as u64;
+        let hash = blake3::hash(document);
+        for (sum, part) in self.sum.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(part.try_into().expect("eight bytes")));
+        }
+    }
+
+    /// In hexadecimal.
+    pub fn hash(&self) -> String {
+        self.sum.iter().map(|part| format!("{part:016x}")).collect()
+    }
+}
+
+/// What was found when the collection was read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// It was made by this restore: both sides whole.
+    Whole { snapshot: Digest, live: Digest },
+    /// It was there: so many documents of the snapshot stand as they should, and so many do not.
+    Beside { right: u64, wrong: u64 },
+    /// A view, or something that was not touched.
+    Nothing,
+}
+
+impl Check {
+    pub fn is_right(&self) -> bool {
+        match self {
+            Check::Whole { snapshot, live } => snapshot == live,
+            Check::Beside { wrong, .. } => *wrong == 0,
+            Check::Nothing => true,
+        }
+    }
+}
+
+/// What a restore did to one collection or view.
+#[derive(Debug, Clone)]
+pub struct CollectionOutcome {
+    pub from: Namespace,
+    pub to: Namespace,
+    pub kind: &'static str,
+    pub fate: Fate,
+    pub inserted: u64,
+    pub overwritten: u64,
+    pub merged: u64,
+    pub skipped: u64,
+    pub equal: u64,
+    /// As planned, and what came in between.
+    pub conflicts: u64,
+    pub bytes: u64,
+    pub conflict_samples: Vec<Sample>,
+    pub indexes: Vec<String>,
+    /// Indexes, options and such that could not be had.
+    pub troubles: Vec<String>,
+    pub check: Check,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub collections: Vec<CollectionOutcome>,
+    pub users: u64,
+    pub roles: u64,
+    /// The snapshot that brings back what was there.
+    pub undo: Option<Sid>,
+    /// Nobody knows whether a majority of the set has it all.
+    pub unconfirmed: Option<String>,
+}
+
+impl Outcome {
+    pub fn conflicts(&self) -> u64 {
+        self.collections.iter().map(|collection| collection.conflicts).sum()
+    }
+
+    pub fn troubles(&self) -> u64 {
+        let troubles: usize = self.collections.iter().map(|one| one.troubles.len()).sum();
+        troubles as u64 + u64::from(self.unconfirmed.is_some())
+    }
+
+    /// Whether everything that was read again is as it should be.
+    pub fn is_right(&self) -> bool {
+        self.collections.iter().all(|collection| collection.check.is_right())
+    }
+}

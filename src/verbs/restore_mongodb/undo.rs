@@ -1,0 +1,410 @@
+//! Undo: what a restore recorded before it wrote comes back, and what it wrote goes.
+//!
+//! Nothing else is touched: a document that somebody changed after the restore is a conflict, and
+//! stays, unless it is said that it shall not.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::{
+    Error,
+    choose::{catalogue, root_named},
+    documents::whole,
+    live::{self, Spill},
+    record::{Before, UNDO_ROOT, UndoRecord},
+    tally::{Sample, sample},
+    touched::Touched,
+};
+use crate::{
+    document::namespace::Namespace,
+    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys, MONGODB_ROOT},
+    limits::RESTORE_LOOKUP_DOCUMENTS,
+    mongo::Link,
+    progress::Progress,
+    repo::{Kept, Reader, Repository, collect},
+    sink::mongo::{self as sink, Op, Order, Writers},
+    tree::{self, KeyRange, Pieces, Root},
+};
+
+/// How to undo.
+pub struct Options {
+    /// What was changed since the restore goes as well.
+    pub force: bool,
+    /// Find out, and write nothing.
+    pub dry_run: bool,
+    pub threads: usize,
+    pub spill_dir: PathBuf,
+}
+
+/// What an undo does, or would do, to one collection.
+#[derive(Debug, Clone)]
+pub struct CollectionUndo {
+    pub namespace: Namespace,
+    /// It was made by the restore, and goes.
+    pub drops: bool,
+    /// It was dropped by the restore, and comes back.
+    pub brings_back: bool,
+    /// Old versions that come back.
+    pub restored: u64,
+    /// Documents of the restore that go.
+    pub removed: u64,
+    /// As they were before the restore already.
+    pub already: u64,
+    /// Changed by others since.
+    pub conflicts: u64,
+    pub samples: Vec<Sample>,
+    /// Names of indexes that go.
+    pub indexes: Vec<String>,
+}
+
+/// What an undo did, or would do.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    pub collections: Vec<CollectionUndo>,
+    /// The record was forgotten: it is done with.
+    pub forgotten: bool,
+}
+
+impl Outcome {
+    pub fn conflicts(&self) -> u64 {
+        self.collections.iter().map(|collection| collection.conflicts).sum()
+    }
+}
+
+/// Brings back what `kept`, a restore's record, holds.
+pub fn undo(
+    repo: &Repository,
+    link: &Link,
+    kept: &Kept,
+    options: &Options,
+    progress: &Progress,
+) -> Result<Outcome, Error> {
+    let reader = repo.reader()?;
+    let root = root_named(&kept.snapshot, UNDO_ROOT).ok_or(Error::NoUndo)?;
+    let old = root_named(&kept.snapshot, MONGODB_ROOT).ok_or(Error::NoUndo)?;
+    let old = catalogue(&reader, &old)?;
+    progress.phase("undo");
+    let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
+    let mut outcome = Outcome::default();
+    for entry in tree::iter(&reader, &root, KeyRange::all()) {
+        super::go_on(progress)?;
+        let (key, value) = entry?;
+        let namespace = Namespace::from_key(&key).ok_or(Error::NoUndo)?;
+        let record = UndoRecord::decode(&value.head).ok_or(Error::NoUndo)?;
+        let written = match value.pieces {
+            Pieces::Map(root) => Some(root),
+            _ => None,
+        };
+        let old = old.iter().find(|(other, ..)| *other == namespace);
+        let old = old.map(|(_, record, root)| (record, *root));
+        let place = match record.kind.as_str() {
+            "timeseries" => sink::buckets_of(&namespace),
+            _ => namespace.clone(),
+        };
+        progress.at(|| namespace.to_string());
+        let one = One {
+            link,
+            reader: &reader,
+            options,
+            spill: &spill,
+            progress,
+            place,
+            record,
+            written,
+            old,
+            undo: CollectionUndo {
+                namespace,
+                drops: false,
+                brings_back: false,
+                restored: 0,
+                removed: 0,
+                already: 0,
+                conflicts: 0,
+                samples: Vec::new(),
+                indexes: Vec::new(),
+            },
+        };
+        outcome.collections.push(one.go()?);
+    }
+    if !options.dry_run && outcome.conflicts() == 0 {
+        let ground = collect::Ground::of(repo);
+        outcome.forgotten = collect::forget(&ground, &[kept.sid], "it was undone").is_ok();
+    }
+    Ok(outcome)
+}
+
+/// One collection's undoing.
+struct One<'a> {
+    link: &'a Link,
+    reader: &'a Reader,
+    options: &'a Options,
+    spill: &'a Spill<'a>,
+    progress: &'a Progress,
+    place: Namespace,
+    record: UndoRecord,
+    written: Option<Root>,
+    old: Option<(&'a CollectionRecord, Option<Root>)>,
+    undo: CollectionUndo,
+}
+
+/// What has become of a collection that the restore made.
+#[derive(Default)]
+struct Found {
+    /// As the restore wrote them.
+    ours: u64,
+    /// Others, or changed since.
+    foreign: u64,
+}
+
+impl One<'_> {
+    fn go(mut self) -> Result<CollectionUndo, Error> {
+        let namespace = self.undo.namespace.clone();
+        let there = sink::collections(self.link, &namespace.db)?;
+        let is_there = there.iter().any(|one| one.name == namespace.collection);
+        match self.record.before {
+            Before::Kept if is_there => self.kept()?,
+            Before::Kept => self.undo.already = self.written.map_or(0, |root| root.entries),
+            Before::Nothing if is_there => self.made()?,
+            Before::Nothing => {}
+            Before::Dropped => self.dropped(is_there)?,
+        }
+        Ok(self.undo)
+    }
+
+    fn conflict(&mut self, document: &[u8], why: &str) -> Result<(), Error> {
+        self.undo.conflicts += 1;
+        let (id, why) = (live::id_of(document)?.into(), Some(why.to_owned()));
+        sample(&mut self.undo.samples, Sample { what: "conflict", id, why });
+        Ok(())
+    }
+
+    fn writers(&self, order: Order) -> Option<Writers> {
+        let start = || Writers::start(self.link, &self.place, order, self.options.threads);
+        (!self.options.dry_run).then(start)
+    }
+
+    fn finish(&mut self, writers: Option<Writers>) -> Result<(), Error> {
+        let Some(writers) = writers else { return Ok(()) };
+        let report = writers.finish()?;
+        for failure in report.failures {
+            match failure.op {
+                Op::Remove { .. } => self.undo.removed -= 1,
+                _ => self.undo.restored -= 1,
+            }
+            self.conflict(failure.op.document(), &failure.why)?;
+        }
+        Ok(())
+    }
+
+    /// The collection was there and stayed: document by document.
+    fn kept(&mut self) -> Result<(), Error> {
+        let Some(written) = self.written else { return self.drop_indexes() };
+        let reader = self.reader;
+        let mut old = self
+            .old
+            .and_then(|(_, root)| root)
+            .map(|root| tree::iter(reader, &root, KeyRange::all()));
+        let mut writers = self.writers(Order::Any);
+        let mut entries = tree::iter(reader, &written, KeyRange::all());
+        loop {
+            super::go_on(self.progress)?;
+            let mut batch = Vec::new();
+            for entry in entries.by_ref().take(RESTORE_LOOKUP_DOCUMENTS) {
+                let (key, value) = entry?;
+                let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
+                let was = match old.as_mut().filter(|_| touched.action.changes()) {
+                    Some(old) => old.next().transpose()?.map(|entry| whole(reader, &entry.1)),
+                    None => None,
+                };
+                batch.push((key, touched, was.transpose()?));
+            }
+            if batch.is_empty() {
+                break;
+            }
+            let ids: Vec<(Bytes, Bytes)> =
+                batch.iter().map(|(key, touched, _)| (key.clone(), touched.id.clone())).collect();
+            let found = live::looked_up(self.link, &self.place, &ids)?;
+            for (key, touched, was) in batch {
+                let op = self.document(&touched, was, found.get(&key[..]).cloned())?;
+                if let (Some(writers), Some(op)) = (&mut writers, op) {
+                    writers.push(op)?;
+                }
+            }
+        }
+        self.finish(writers)?;
+        self.drop_indexes()
+    }
+
+    fn document(
+        &mut self,
+        touched: &Touched,
+        was: Option<Bytes>,
+        live: Option<Bytes>,
+    ) -> Result<Option<Op>, Error> {
+        self.progress.done(1, 0);
+        let force = self.options.force;
+        let is_ours = |live: &Bytes| *blake3::hash(live).as_bytes() == touched.written;
+        match (was, live) {
+            (None, None) => self.undo.already += 1,
+            (Some(was), Some(live)) if was == live => self.undo.already += 1,
+            (None, Some(live)) if force || is_ours(&live) => {
+                self.undo.removed += 1;
+                return Ok(Some(Op::Remove { was: live }));
+            }
+            (Some(document), Some(live)) if force || is_ours(&live) => {
+                self.undo.restored += 1;
+                return Ok(Some(Op::Replace { document, was: live }));
+            }
+            (Some(document), None) if force => {
+                self.undo.restored += 1;
+                return Ok(Some(Op::Insert { document }));
+            }
+            (_, Some(_)) => self.conflict(&touched.id, "it was changed after the restore")?,
+            (_, None) => self.conflict(&touched.id, "it was removed after the restore")?,
+        }
+        Ok(None)
+    }
+
+    fn drop_indexes(&mut self) -> Result<(), Error> {
+        self.undo.indexes = self.record.indexes.clone();
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let names = self.record.indexes.iter();
+        names.map(|name| Ok(sink::drop_index(self.link, &self.undo.namespace, name)?)).collect()
+    }
+
+    /// The restore made the collection: it goes, or its documents do.
+    fn made(&mut self) -> Result<(), Error> {
+        let found = self.compare(&mut |_, _| Ok(()))?;
+        if found.foreign == 0 || self.options.force {
+            self.undo.drops = true;
+            self.undo.removed = found.ours + found.foreign;
+            if !self.options.dry_run {
+                sink::drop(self.link, &self.undo.namespace)?;
+            }
+            return Ok(());
+        }
+        let mut writers = self.writers(Order::Any);
+        let mut removed = 0;
+        let mut foreign = Vec::new();
+        self.compare(&mut |live, is_ours| {
+            match (&mut writers, is_ours) {
+                (_, false) => foreign.push(live::id_of(live)?),
+                (None, true) => removed += 1,
+                (Some(writers), true) => {
+                    removed += 1;
+                    writers.push(Op::Remove { was: Bytes::copy_from_slice(live) })?;
+                }
+            }
+            foreign.truncate(8);
+            Ok(())
+        })?;
+        self.undo.removed = removed;
+        for id in &foreign {
+            self.conflict(id, "it came, or was changed, after the restore")?;
+        }
+        self.undo.conflicts = found.foreign;
+        self.finish(writers)
+    }
+
+    /// The restore dropped the collection and made it anew: it goes, and the old one comes back.
+    fn dropped(&mut self, is_there: bool) -> Result<(), Error> {
+        let Some((record, root)) = self.old else { return Err(Error::NoUndo) };
+        if is_there {
+            let found = self.compare(&mut |_, _| Ok(()))?;
+            if found.foreign > 0 && !self.options.force {
+                self.undo.conflicts = found.foreign;
+                return Ok(());
+            }
+            self.undo.removed = found.ours + found.foreign;
+        }
+        self.undo.brings_back = true;
+        self.undo.restored = root.map_or(0, |root| root.entries);
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let namespace = self.undo.namespace.clone();
+        sink::drop(self.link, &namespace)?;
+        let id_index = record.id_index.as_deref();
+        let created = sink::create(self.link, &namespace, &record.options, id_index)?;
+        self.place = match record.kind {
+            CollectionKind::TimeSeries => sink::buckets_of(&namespace),
+            _ => namespace.clone(),
+        };
+        if let Some(root) = root {
+            let order = match record.keys {
+                DocumentKeys::Ordinal => Order::Kept,
+                DocumentKeys::Id => Order::Any,
+            };
+            let mut writers = self.writers(order).expect("this is no dry run");
+            for entry in tree::iter(self.reader, &root, KeyRange::all()) {
+                super::go_on(self.progress)?;
+                writers.push(Op::Insert { document: whole(self.reader, &entry?.1)? })?;
+            }
+            self.finish(Some(writers))?;
+        }
+        let specs = sink::wanted(&record.indexes, &record.options);
+        sink::build(self.link, &namespace, &specs)?;
+        if created.expires {
+            sink::expire_after(self.link, &namespace, &record.options)?;
+        }
+        Ok(())
+    }
+
+    /// Holds a collection that the restore made against what the restore wrote. `take` gets each
+    /// live document, and whether it is one of those.
+    fn compare(
+        &self,
+        take: &mut dyn FnMut(&[u8], bool) -> Result<(), Error>,
+    ) -> Result<Found, Error> {
+        let mut found = Found::default();
+        // A view has no documents, and one that was put in its place is not told from it.
+        let Some(written) = self.written else { return Ok(found) };
+        // A tree in natural order says nothing of ids: its documents are known by their hashes.
+        let mut sorter = self.spill.sorter();
+        for entry in tree::iter(self.reader, &written, KeyRange::all()) {
+            super::go_on(self.progress)?;
+            let (_, value) = entry?;
+            let hash = match self.record.holds_documents {
+                true => *blake3::hash(&whole(self.reader, &value)?).as_bytes(),
+                false => Touched::decode(&value.head).ok_or(Error::NoUndo)?.written,
+            };
+            sorter.push(&hash, &[])?;
+        }
+        let mut ours = sorter.finish()?.peekable();
+        let mut theirs = self.spill.sorter();
+        live::each(self.link, &self.place, self.progress, &mut |document| {
+            let live = live::Live::of(document)?.encode();
+            Ok(theirs.push(blake3::hash(document).as_bytes(), &live)?)
+        })?;
+        for entry in theirs.finish()? {
+            let (hash, live) = entry?;
+            while ours.next_if(|own| matches!(own, Ok((own, _)) if *own < hash)).is_some() {}
+            let is_ours = ours.next_if(|own| !matches!(own, Ok((own, _)) if *own != hash));
+            let is_ours = is_ours.transpose()?.is_some();
+            match is_ours {
+                true => found.ours += 1,
+                false => found.foreign += 1,
+            }
+            if let Some(live) = live::Live::decode(&live).whole(self.link, &self.place)? {
+                take(&live, is_ours)?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The newest record of a restore that is not forgotten, into this deployment if one is given.
+pub fn newest<'a>(all: &'a [Kept], uri: Option<&str>) -> Option<&'a Kept> {
+    let is_record = |kept: &&Kept| {
+        let snapshot = &kept.snapshot;
+        kept.forgotten.is_none()
+            && root_named(snapshot, UNDO_ROOT).is_some()
+            && uri.is_none_or(|uri| {
+                snapshot.mongodb.as_ref().is_some_and(|mongodb| mongodb.uri == uri)
+            })
+    };
+    all.iter().filter(is_record).next_back()
+}

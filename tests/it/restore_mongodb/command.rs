@@ -1,0 +1,113 @@
+//! `icecore restore --to` and `icecore undo`, as people and scripts meet them.
+
+use icecore::store::location::{self, StoreOptions};
+
+use super::*;
+use crate::cli::Desk;
+
+/// A repository on a disk that holds three orders; on the server one is changed, and one is gone.
+fn desk(deployment: &Deployment) -> Desk {
+    let desk = Desk::new();
+    desk.init();
+    let place = location::parse(&desk.text("repository")).unwrap();
+    let ambient = Ambient::real("desk", "me");
+    let store = location::open(&place, &StoreOptions::default(), &ambient).unwrap();
+    let password = SecretString::from("correct horse");
+    let repo = Repository::open(store, &password, OpenOptions::default(), ambient).unwrap();
+    let (_, clock) = Ambient::fixed(1);
+    let scene = Scene { repo, spill: tempfile::tempdir().unwrap(), _clock: clock };
+    let orders = (1..4).map(|id| doc! { "_id": id, "total": id * 10 });
+    insert(deployment, "shop", "orders", orders.collect());
+    scene.capture(&link(deployment), &["shop"]);
+    let delete = [doc! { "q": { "_id": 1 }, "limit": 0 }];
+    deployment.command("shop", doc! { "delete": "orders", "deletes": delete });
+    let update = [doc! { "q": { "_id": 2 }, "u": { "$set": { "total": 99 } } }];
+    deployment.command("shop", doc! { "update": "orders", "updates": update });
+    desk
+}
+
+fn totals(deployment: &Deployment) -> Vec<i32> {
+    let all = all(deployment, "shop", "orders");
+    all.iter().map(|order| order.get_i32("total").unwrap()).collect()
+}
+
+#[test]
+fn a_restore_shows_its_plan_asks_and_can_be_taken_back() {
+    let deployment = Deployment::standalone();
+    let desk = desk(&deployment);
+    let uri = deployment.uri();
+    let restore = |more: &[&str]| desk.run(&[&["restore", "latest", "--to", &uri], more].concat());
+
+    let said = desk.run(&["restore", "latest"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("--target") && said.err.contains("--to"), "{}", said.err);
+
+    let said = restore(&["--dry-run"]);
+    assert_eq!(said.code, 21, "{}\n{}", said.out, said.err);
+    assert!(said.out.contains("shop.orders") && said.out.contains("conflict"), "{}", said.out);
+    assert_eq!(totals(&deployment), [99, 30]);
+
+    // Nobody is there to be asked.
+    let said = restore(&["--conflict", "overwrite"]);
+    assert_eq!(said.code, 2, "{}\n{}", said.out, said.err);
+    assert!(said.err.contains("--yes"), "{}", said.err);
+    assert_eq!(totals(&deployment), [99, 30]);
+
+    let said = restore(&["--conflict", "overwrite", "-y", "--json"]);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    let lines = crate::cli::lines(&said.out);
+    let plan = lines.iter().find(|line| line["message_type"] == "plan").unwrap();
+    assert_eq!(plan["docs_overwrite"], 1);
+    let summary = lines.iter().find(|line| line["message_type"] == "summary").unwrap();
+    assert_eq!((&summary["docs_inserted"], &summary["verified"]), (&1.into(), &true.into()));
+    assert_eq!(totals(&deployment), [10, 20, 30]);
+
+    // The record is not what `latest` means, and there is nothing left to do.
+    let said = restore(&[]);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+
+    let said = desk.run(&["undo", "--dry-run"]);
+    assert_eq!((said.code, totals(&deployment)), (0, vec![10, 20, 30]), "{}", said.err);
+    let said = desk.run(&["undo", "-y"]);
+    assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(totals(&deployment), [99, 30]);
+    assert_eq!(desk.run(&["undo", "-y"]).code, 2, "there is none left");
+}
+
+#[test]
+fn parts_other_names_and_words_that_do_not_go_together() {
+    let deployment = Deployment::standalone();
+    let desk = desk(&deployment);
+    let uri = deployment.uri();
+    desk.ok(&["restore", "latest:shop.orders/1", "--to", &uri]);
+    assert_eq!(totals(&deployment), [10, 99, 30]);
+    let copy = format!("{uri}copy");
+    desk.ok(&[
+        "restore",
+        "latest:shop.orders",
+        "--to",
+        &copy,
+        "--query",
+        r#"{"total":{"$gt":15}}"#,
+    ]);
+    assert_eq!(all(&deployment, "copy", "orders").len(), 2);
+    desk.ok(&["restore", "latest", "--to", &uri, "--nsFrom", "shop.*", "--nsTo", "old.*"]);
+    assert_eq!(all(&deployment, "old", "orders").len(), 3);
+    for (arguments, said) in [
+        (&["--conflict", "newest"][..], "--newest-by"),
+        (&["--query", r#"{"$where": "1"}"#], "$where"),
+        (&["--query", "{"], "error"),
+        (&["--target", "x"], "--target"),
+        (&["--include", "x"], "--ns-include"),
+        (&["--ns-from", "a"], "error"),
+    ] {
+        let got = desk.run(&[&["restore", "latest", "--to", &uri], arguments].concat());
+        assert_eq!(got.code, 2, "{arguments:?}: {}", got.err);
+        assert!(got.err.contains(said), "{arguments:?}: {}", got.err);
+    }
+    let got = desk.run(&["restore", "latest:nothing", "--to", &uri]);
+    assert_eq!(got.code, 1, "{}", got.err);
+    assert!(got.err.contains("hint:"), "{}", got.err);
+    let got = desk.run(&["restore", "latest", "--target", "x", "--conflict", "merge"]);
+    assert_eq!(got.code, 2);
+}
