@@ -177,8 +177,6 @@ pub const SORT_RUNS_MAX: usize = 64;
 pub const RESTORE_WRITERS: usize = 4;
 pub const RESTORE_BATCH_DOCUMENTS: usize = 1000;
 pub const RESTORE_BATCH_BYTES: usize = 12 * MIB;
-/// A document up to this size is replaced only while it is what was seen: the command names both.
-pub const RESTORE_GUARD_MAX_BYTES: usize = 5 * MIB;
 /// What a unique key stood against is tried again so often.
 pub const RESTORE_ROUNDS_MAX: usize = 32;
 /// A server that changes its role or is away is waited for so long.

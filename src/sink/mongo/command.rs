@@ -1,7 +1,10 @@
 //! Commands for the server, as bytes.
 
 use super::Craft;
-use crate::document::{ArrayWriter, Element, Malformed, Writer, get, namespace::Namespace};
+use crate::{
+    document::{ArrayWriter, Element, Malformed, Writer, get, namespace::Namespace},
+    limits::RESTORE_BATCH_BYTES,
+};
 
 /// `{<name>: <the collection>}`, to be gone on with.
 pub(super) fn on(name: &str, place: &Namespace) -> Writer {
@@ -59,7 +62,8 @@ pub(super) fn write_statement(
 ) -> Result<Vec<u8>, Malformed> {
     let mut statement = Writer::new();
     let id = get(was.unwrap_or(document), b"_id")?;
-    statement.push_doc(b"q", &filter(id.as_ref(), was));
+    let seen = was.filter(|was| was.len() + document.len() <= RESTORE_BATCH_BYTES);
+    statement.push_doc(b"q", &filter(id.as_ref(), seen));
     if craft.wants_pipeline() {
         let mut literal = Writer::new();
         literal.push_doc(b"$literal", document);
@@ -79,13 +83,14 @@ pub(super) fn write_statement(
 pub(super) fn remove_statement(was: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut statement = Writer::new();
     let id = get(was, b"_id")?;
-    statement.push_doc(b"q", &filter(id.as_ref(), Some(was)));
+    let seen = Some(was).filter(|was| was.len() <= RESTORE_BATCH_BYTES);
+    statement.push_doc(b"q", &filter(id.as_ref(), seen));
     statement.push_i32(b"limit", 1);
     Ok(statement.finish())
 }
 
-/// `{_id: {$eq: ...}, $expr: {$eq: ["$$ROOT", {$literal: was}]}}`. A document so large that two
-/// of it would not fit into a command is known by its `_id` alone.
+/// `{_id: {$eq: ...}, $expr: {$eq: ["$$ROOT", {$literal: was}]}}`. Where the old document and the
+/// new one would not fit into one command, the old one is known by its `_id` alone.
 fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
     let mut filter = Writer::new();
     if let Some(id) = id {
@@ -93,7 +98,7 @@ fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
         equal.push_raw(id.kind, b"$eq", id.value);
         filter.push_doc(b"_id", &equal.finish());
     }
-    if let Some(was) = was.filter(|was| was.len() <= crate::limits::RESTORE_GUARD_MAX_BYTES) {
+    if let Some(was) = was {
         let mut literal = Writer::new();
         literal.push_doc(b"$literal", was);
         let mut both = ArrayWriter::new();

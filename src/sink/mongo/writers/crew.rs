@@ -42,6 +42,14 @@ struct State {
     fatal: Option<mongo::Error>,
 }
 
+/// Codes by which a server refuses a command as a whole because of a document in it: what is too
+/// deep or too large for it, or that it can't read.
+const OF_A_DOCUMENT: &[i32] = &[2, 9, 15, 22, 10334, 17280, 17419, 17420];
+
+fn is_of_a_document(error: &mongo::Error) -> bool {
+    error.code().is_some_and(|code| OF_A_DOCUMENT.contains(&code))
+}
+
 const CHANGED: &str = "the document there was changed by someone else meanwhile";
 const HOPELESS: &str = "the document holds an empty timestamp, which a server replaces, and two \
                         fields of one name, with which no server can be told to leave it";
@@ -100,15 +108,28 @@ impl Crew {
         if self.stopped.load(Relaxed) {
             return;
         }
-        let kind = batch.kind;
+        let Batch { kind, ops, bytes } = batch;
         let written = match kind {
-            Kind::Insert => self.insert(batch.ops),
-            Kind::Replace => self.replace(batch.ops),
-            Kind::Remove => self.remove(batch.ops),
+            Kind::Insert => self.insert(ops.clone()),
+            Kind::Replace => self.replace(ops.clone()),
+            Kind::Remove => self.remove(ops.clone()),
         };
-        if let Err(error) = written {
-            self.stopped.store(true, Relaxed);
-            self.state().fatal.get_or_insert(error);
+        match written {
+            Ok(()) => {}
+            // Which one it was is found by trying each.
+            Err(error) if is_of_a_document(&error) && self.order == Order::Any => {
+                let is_alone = ops.len() == 1;
+                for op in ops {
+                    match is_alone {
+                        true => self.failed(op, error.to_string()),
+                        false => self.write(Batch { kind, ops: vec![op], bytes }),
+                    }
+                }
+            }
+            Err(error) => {
+                self.stopped.store(true, Relaxed);
+                self.state().fatal.get_or_insert(error);
+            }
         }
     }
 
