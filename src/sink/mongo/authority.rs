@@ -16,8 +16,9 @@ pub struct Authority {
     pub roles: Vec<bytes::Bytes>,
 }
 
-const USERS: &str = "icecore_restored_users";
-const ROLES: &str = "icecore_restored_roles";
+/// The names that the role `restore` may use for it.
+const USERS: &str = "tempusers";
+const ROLES: &str = "temproles";
 
 /// Adds what is new and replaces what has the same name; with `drop`, removes all others, too.
 /// The server does it from two collections that are there for that long only.

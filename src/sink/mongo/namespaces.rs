@@ -130,6 +130,11 @@ pub fn expire_after(link: &Link, place: &Namespace, options: &[u8]) -> Result<()
     run.map(|_| ()).map_err(|source| Error::Create { place: place.clone(), source })
 }
 
+/// A collection that no server lets anyone drop: `system.js`.
+pub fn is_fixed(place: &Namespace) -> bool {
+    place.collection.starts_with("system.")
+}
+
 /// Drops a collection or view; that there is none is no error.
 pub fn drop(link: &Link, place: &Namespace) -> Result<(), Error> {
     const NAMESPACE_NOT_FOUND: i32 = 26;

@@ -161,7 +161,7 @@ impl Planner<'_> {
         };
         let fate = match there {
             None => Fate::Create,
-            Some(_) if self.options.drop => Fate::Replace,
+            Some(_) if self.options.drop && !sink::is_fixed(&chosen.to) => Fate::Replace,
             Some(there) if there.kind == kind_name(record.kind) => Fate::Keep,
             Some(_) => Fate::Blocked,
         };
@@ -188,6 +188,9 @@ impl Planner<'_> {
             dropped: None,
             kept: None,
         };
+        if self.options.drop && fate == Fate::Keep {
+            job.plan.notes.push("a server does not let it be dropped: it stays".into());
+        }
         match (fate, there) {
             (Fate::Create, _) | (_, None) => self.create(&mut job)?,
             (Fate::Replace, Some(there)) => {

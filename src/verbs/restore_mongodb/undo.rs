@@ -278,7 +278,8 @@ impl One<'_> {
     /// The restore made the collection: it goes, or its documents do.
     fn made(&mut self) -> Result<(), Error> {
         let found = self.compare(&mut |_, _| Ok(()))?;
-        if found.foreign == 0 || self.options.force {
+        let is_fixed = sink::is_fixed(&self.undo.namespace);
+        if (found.foreign == 0 || self.options.force) && !is_fixed {
             self.undo.drops = true;
             self.undo.removed = found.ours + found.foreign;
             if !self.options.dry_run {

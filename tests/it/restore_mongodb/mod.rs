@@ -138,7 +138,7 @@ fn snapshot(root: Root) -> Snapshot {
     let time = "2026-01-02T03:04:05Z".parse().unwrap();
     Snapshot {
         time,
-        host: "h".into(),
+        host: "desk".into(),
         user: "u".into(),
         uid: 0,
         gid: 0,
