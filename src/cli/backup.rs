@@ -428,8 +428,7 @@ fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Fa
         document["parent"] = json!(outcome.parent);
         document["error_count"] = outcome.troubles.into();
         if let Some(mongodb) = &outcome.mongodb {
-            document["cluster_time"] = json!(mongodb.cluster_time);
-            document["consistency"] = json!(mongodb.consistency);
+            deployment::count_into(&mut document, &outcome.summary, mongodb);
         }
         return screen.document(&document);
     }

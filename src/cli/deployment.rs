@@ -199,6 +199,21 @@ pub fn show_counts(
     screen.chat(&format!("        in {collections}, {}", units::moment(mongodb)))
 }
 
+/// The same for programs: counts that are 0 too, which a record leaves out.
+pub fn count_into(document: &mut Value, summary: &Summary, mongodb: &Mongodb) {
+    for (name, count) in [
+        ("docs_new", summary.docs_new),
+        ("docs_changed", summary.docs_changed),
+        ("docs_deleted", summary.docs_deleted),
+        ("docs_unmodified", summary.docs_unmodified),
+        ("collections", summary.collections),
+    ] {
+        document[name] = count.into();
+    }
+    document["cluster_time"] = json!(mongodb.cluster_time);
+    document["consistency"] = json!(mongodb.consistency);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,7 @@ fn a_database_and_files_in_one_snapshot() {
 
     let first = desk.json_lines(&arguments).pop().unwrap();
     assert_eq!((&first["docs_new"], &first["files_new"]), (&100.into(), &1.into()), "{first}");
+    assert_eq!((&first["docs_changed"], &first["collections"]), (&0.into(), &1.into()));
     assert!(first["cluster_time"]["seconds"].as_u64().unwrap() > 0);
     let second = desk.ok(&arguments);
     assert!(second.contains("docs:   0 new, 0 changed, 0 deleted, 100 unmodified"), "{second}");
