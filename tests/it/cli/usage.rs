@@ -30,7 +30,7 @@ fn values_that_mean_nothing() {
     refused(&["forget", "--keep-within", "1x"], "1y5m7d2h");
     refused(&["forget", "--keep-last", "1", "--group-by", "colour"], "colour");
     refused(&["snapshots", "nothex"], "names no snapshot");
-    refused(&["cat", "latest:relative"], "slash");
+    refused(&["cat", "latest:rel/ative"], "no place in a snapshot");
     refused(&["check", "--read-data-subset", "9/7"], "9/7");
     refused(&["prune", "--max-unused", "much"], "much");
     refused(&["-o", "novalue", "snapshots"], "KEY=VALUE");

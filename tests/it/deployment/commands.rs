@@ -174,7 +174,7 @@ fn find_asks_a_collection() {
     let desk = shop();
     let found = |arguments: &[&str]| {
         let out = desk.ok(&[&["find", "latest~1:shop.orders"], arguments].concat());
-        out.lines().map(|line| super::scene::parsed(line)).collect::<Vec<_>>().len()
+        out.lines().map(super::scene::parsed).collect::<Vec<_>>().len()
     };
     assert_eq!(found(&["--query", "{n: {$gte: 2}}"]), 2);
     assert_eq!(found(&["--query", r#"{"tags": "a", "item": {"$regex": "^p"}}"#]), 1);
