@@ -52,7 +52,7 @@ pub const CHECK_PACKS_AT_ONCE: usize = 4;
 /// Of each it holds so many bytes, or one blob.
 pub const CHECK_STEP_BYTES: u64 = 4 * MIB as u64;
 /// A prune copies out of so many packs at once.
-pub const RESCUE_PACKS_AT_ONCE: usize = 4;
+pub const RESCUE_PACKS_AT_ONCE: usize = 2;
 /// It reads the tables of so many condemned packs at once, and moves so many blobs before it looks
 /// again.
 pub const LOOK_PACKS_AT_ONCE: usize = 64;
@@ -73,7 +73,7 @@ pub const CATALOG_RUN_BYTES: usize = 32 * MIB;
 /// Nodes between being written and lying in a pack: so many plain bytes, or one alone.
 pub const BEHIND_MAX_BYTES: usize = 8 * MIB;
 /// Plain nodes that a reader keeps.
-pub const NODE_CACHE_BYTES: usize = 32 * MIB;
+pub const NODE_CACHE_BYTES: usize = 16 * MIB;
 /// Ranges of a pack this near to one another are read as one, if they are expected.
 pub const READ_GAP_MAX_BYTES: u64 = 64 * KIB as u64;
 /// No read of several blobs at once is larger, and so many bytes read ahead are kept.
@@ -83,7 +83,7 @@ pub const READ_AHEAD_MAX_BYTES: usize = 32 * MIB;
 pub const BATCH_ENTRIES_MAX: usize = 64;
 pub const BATCH_BYTES_MAX: u64 = 4 << 20;
 /// So many batches may be anywhere between the walk and the tree.
-pub const BATCHES_IN_FLIGHT_MAX: usize = 64;
+pub const BATCHES_IN_FLIGHT_MAX: usize = 32;
 /// A file's content up to this size stands in its entry (`docs/benchmarks.md`).
 pub const INLINE_MAX_BYTES: usize = 8 * KIB;
 /// A content is read in steps of this size, so that most steps have a cut in them.
@@ -106,7 +106,7 @@ pub const SLOT_HEADER_MAX_BYTES: usize = 4 * KIB;
 pub const INDEX_FLUSH_PACKS: usize = 256;
 pub const INDEX_FLUSH_SECONDS: u64 = 300;
 /// And also when so many blobs are waiting for it: they are held in memory until then.
-pub const INDEX_FLUSH_ROWS: usize = 1 << 16;
+pub const INDEX_FLUSH_ROWS: usize = 1 << 14;
 /// A pack of many small blobs is closed when it holds so many.
 pub const PACK_BLOBS_AIM: usize = 1 << 16;
 pub const HEARTBEAT_SECONDS: u64 = 300;

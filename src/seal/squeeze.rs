@@ -116,7 +116,7 @@ impl Squeezer {
         let level = compression.level().unwrap_or(DELTA_LEVEL_MIN).max(DELTA_LEVEL_MIN);
         let length = if plain.len() + base.len() <= WINDOW_SUFFICES_BYTES {
             self.make_room(plain.len());
-            self.context.compress_using_dict(&mut self.buffer[..], plain, base, level).ok()?
+            self.context.compress_using_dict(&mut self.buffer, plain, base, level).ok()?
         } else {
             self.compress_far(plain, base, level)?
         };
@@ -125,7 +125,7 @@ impl Squeezer {
 
     fn compress(&mut self, plain: &[u8], level: i32) -> Option<usize> {
         self.make_room(plain.len());
-        self.context.compress(&mut self.buffer[..], plain, level).ok()
+        self.context.compress(&mut self.buffer, plain, level).ok()
     }
 
     // A window over both needs a parameter, and a prefix with parameters needs a context that does
@@ -138,13 +138,15 @@ impl Squeezer {
         context.set_parameter(CParameter::WindowLog(window_log)).ok()?;
         context.set_parameter(CParameter::EnableLongDistanceMatching(true)).ok()?;
         context.ref_prefix(base).ok()?;
-        context.compress2(&mut self.buffer[..], plain).ok()
+        context.compress2(&mut self.buffer, plain).ok()
     }
 
     fn make_room(&mut self, plain_len: usize) {
+        // zstd writes into a vector's spare room: what it does not fill is never touched.
         let bound = compress_bound(plain_len);
-        if self.buffer.len() < bound {
-            self.buffer.resize(bound, 0);
+        self.buffer.clear();
+        if self.buffer.capacity() < bound {
+            self.buffer = Vec::with_capacity(bound);
         }
     }
 

@@ -52,7 +52,10 @@ pub(super) struct ContentWriter<'a, W: WriteBlobs> {
     cutter: &'a Cutter,
     splitter: Splitter,
     progress: &'a Progress,
+    /// Never made shorter, so that its bytes are made zero once.
     buffer: Vec<u8>,
+    /// So many of them `read_small` has read.
+    small: usize,
 }
 
 impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
@@ -63,33 +66,37 @@ impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
         splitter: Splitter,
         progress: &'a Progress,
     ) -> Self {
-        ContentWriter { writer, chunks, cutter, splitter, progress, buffer: Vec::new() }
+        ContentWriter { writer, chunks, cutter, splitter, progress, buffer: Vec::new(), small: 0 }
     }
 
-    /// All of a content of at most `len` bytes of data, if it has no holes; else what was read of
-    /// it is kept for `store`, which goes on from there.
+    /// All of a content of at most `len` bytes of data that has no holes.
     pub(super) fn read_small(
         &mut self,
         from: &mut impl Feed,
         len: usize,
     ) -> Result<&[u8], source::Trouble> {
-        self.buffer.resize(len, 0);
-        let filled = match from.next(&mut self.buffer)? {
+        self.make_room(len);
+        self.small = match from.next(&mut self.buffer[..len])? {
             Got::Data(filled) => filled,
             Got::Hole(_) | Got::End => 0,
         };
-        self.buffer.truncate(filled);
-        Ok(&self.buffer)
+        Ok(&self.buffer[..self.small])
     }
 
     /// What `read_small` gave, as one chunk.
     pub(super) fn store_small(&mut self) -> Result<Pieces, Fault<W::Error>> {
-        let len = self.buffer.len() as u64;
-        if len == 0 {
+        let plain = &self.buffer[..self.small];
+        if plain.is_empty() {
             return Ok(Pieces::None);
         }
-        let written = self.writer.write(BlobKind::Chunk, &self.buffer, None).map_err(unwritten)?;
-        Ok(Pieces::List(vec![Piece { id: Some(written.id), len }]))
+        let written = self.writer.write(BlobKind::Chunk, plain, None).map_err(unwritten)?;
+        Ok(Pieces::List(vec![Piece { id: Some(written.id), len: plain.len() as u64 }]))
+    }
+
+    fn make_room(&mut self, len: usize) {
+        if self.buffer.len() < len {
+            self.buffer.resize(len, 0);
+        }
     }
 
     /// Stores a content of any length; other threads help with its chunks.
@@ -98,21 +105,22 @@ impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
             order: InOrder::new(self.writer, self.chunks),
             pieces: PiecesBuilder::new(self.writer, self.splitter),
         };
-        self.buffer.clear();
-        let mut start = 0;
+        // What was read and not handed over.
+        let (mut start, mut end) = (0, 0);
         loop {
             // One large file may take hours.
             if self.progress.is_cancelled() {
                 return Err(Fault::Run(Error::Cancelled));
             }
-            let rest = self.buffer.len() - start;
-            self.buffer.copy_within(start.., 0);
-            self.buffer.resize(rest + limits::CONTENT_STEP_BYTES, 0);
-            let got = from.next(&mut self.buffer[rest..])?;
+            self.buffer.copy_within(start..end, 0);
+            end -= start;
+            let step = end..end + limits::CONTENT_STEP_BYTES;
+            self.make_room(step.end);
+            let got = from.next(&mut self.buffer[step])?;
             let filled = if let Got::Data(filled) = got { filled } else { 0 };
-            self.buffer.truncate(rest + filled);
+            end += filled;
             // A cut never depends on what lies behind a hole.
-            start = self.cut(filled < limits::CONTENT_STEP_BYTES, &mut line)?;
+            start = self.cut(end, filled < limits::CONTENT_STEP_BYTES, &mut line)?;
             match got {
                 Got::Data(_) => {}
                 Got::Hole(len) => line.hole(len)?,
@@ -123,10 +131,15 @@ impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
         Ok(line.pieces.finish()?)
     }
 
-    /// Hands over the chunks that the buffer surely begins with; returns where they end.
-    fn cut(&self, at_end: bool, line: &mut Line<'_, W>) -> Result<usize, Fault<W::Error>> {
+    /// Hands over the chunks that the first `end` bytes surely begin with; returns where they end.
+    fn cut(
+        &self,
+        end: usize,
+        at_end: bool,
+        line: &mut Line<'_, W>,
+    ) -> Result<usize, Fault<W::Error>> {
         let mut start = 0;
-        while let Some(len) = self.cutter.cut(&self.buffer[start..], at_end) {
+        while let Some(len) = self.cutter.cut(&self.buffer[start..end], at_end) {
             line.chunk(self.buffer[start..start + len.get()].to_vec())?;
             start += len.get();
         }

@@ -4,6 +4,7 @@ use icecore::{
     format::gc::{CondemnedSet, SetId},
     repo::{Like, layout},
     seal::Codec,
+    store::recorded::{Recorded, Verb},
 };
 
 use super::*;
@@ -107,4 +108,21 @@ fn a_base_whose_pack_was_condemned_wrongly_is_rescued() {
     assert!(outcome.blobs_moved > 0, "{outcome:?}");
     assert_eq!(world.all_is_well(), 2);
     assert!(!world.names("packs").iter().any(|name| name.ends_with(&base.pack.id.to_string())));
+}
+
+#[test]
+fn a_check_reads_packs_once_and_no_base_for_each_of_its_deltas() {
+    let world = World::new(5);
+    let count = versions(&world, 24).len();
+    let recorded = Recorded::new(world.memory.clone());
+    let repo = world.repo_over(recorded.clone());
+    let reach = Lists(repo.reader().unwrap());
+    recorded.take();
+    let (all, silent) = (collect::ReadData::All, Progress::silent());
+    let checked = collect::check(&Ground::of(&repo), &reach, all, &silent).unwrap();
+    assert!(checked.is_good() && checked.packs_read == checked.packs, "{checked:?}");
+    // Of each pack its header, its table and its one step; and of each node one read for the walk
+    // and one for the deltas of it, if the two are at it at the same time.
+    let reads = recorded.count(Verb::Get, "packs");
+    assert!(reads <= 3 * checked.packs as usize + 2 * count, "{reads}");
 }
