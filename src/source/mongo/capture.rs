@@ -87,8 +87,8 @@ impl Capture {
         listing::size(&self.shared.link, collection).unwrap_or((0, 0))
     }
 
-    /// All documents of `collection`. Unless the whole is read as of one moment, a document may
-    /// come twice: the later one counts.
+    /// All documents of `collection`. A document may come twice, so when the connection was lost
+    /// or documents moved meanwhile: the later one counts.
     pub fn scan(&self, collection: &Collection) -> Scan {
         Scan::new(Arc::clone(&self.shared), collection)
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bson::{Binary, RawDocument, RawDocumentBuf, Timestamp, rawdoc, spec::BinarySubtype};
 
 use super::{
-    Batch, Collection, Error, Uuid, listing,
+    Batch, Collection, Error, Uuid, listing, oplog,
     shared::{Mode, Shared},
 };
 use crate::{
     document, limits,
-    mongo::{self, Cursor},
+    mongo::{self, Cursor, Link},
 };
 
 /// NamespaceNotFound, QueryPlanKilled, CollectionUUIDMismatch: dropped or renamed.
@@ -30,6 +30,8 @@ pub struct Scan {
     cursor: Option<Cursor>,
     /// Where to go on.
     token: Option<Vec<u8>>,
+    /// The member's life that the token belongs to.
+    life: Vec<u8>,
     failures: u32,
     /// How many documents came, where that is their key.
     position: u64,
@@ -50,7 +52,15 @@ impl Scan {
             uuid: collection.uuid,
             ordinal: collection.keys == super::Keys::Ordinal,
         });
-        Scan { shared, collection: target, cursor: None, token: None, failures: 0, position: 0 }
+        Scan {
+            shared,
+            collection: target,
+            cursor: None,
+            token: None,
+            life: Vec::new(),
+            failures: 0,
+            position: 0,
+        }
     }
 
     fn step(&mut self, target: &mut Target) -> Result<Option<Batch>, Error> {
@@ -58,10 +68,20 @@ impl Scan {
             let first = self.cursor.is_none();
             let cursor = match &mut self.cursor {
                 Some(cursor) => cursor,
-                empty => empty.insert(open(&self.shared, target, self.token.as_deref())?),
+                empty => {
+                    if self.token.is_none() {
+                        self.life = life_of(&self.shared.link)?;
+                    }
+                    empty.insert(open(&self.shared, target, self.token.as_deref())?)
+                }
             };
             match cursor.next() {
                 Some(Ok(batch)) => {
+                    if first && self.token.is_some() && life_of(&self.shared.link)? != self.life {
+                        self.cursor = None;
+                        self.begin_again(target)?;
+                        continue;
+                    }
                     if first && !self.is_still_itself(target)? {
                         self.cursor = None;
                         if !self.find_again(target)? {
@@ -131,11 +151,7 @@ impl Scan {
             return self.find_again(target);
         }
         if PLACE_LOST.contains(&code) && !matches!(mode, Mode::Snapshot { .. }) {
-            if target.ordinal {
-                let why = format!("{}.{} lost what was being read", target.db, target.name);
-                return Err(Error::StartAgain { why });
-            }
-            self.token = None;
+            self.begin_again(target)?;
             return Ok(true);
         }
         match mode {
@@ -158,6 +174,16 @@ impl Scan {
             }
             _ => Err(error.into()),
         }
+    }
+
+    /// From the first document; those that came before come once more.
+    fn begin_again(&mut self, target: &Target) -> Result<(), Error> {
+        if target.ordinal {
+            let why = format!("{}.{} lost what was being read", target.db, target.name);
+            return Err(Error::StartAgain { why });
+        }
+        self.token = None;
+        Ok(())
     }
 
     /// Whether the collection still exists, under whatever name.
@@ -187,6 +213,14 @@ impl Iterator for Scan {
         }
         Some(batch)
     }
+}
+
+/// What is another after the member was restarted, or came into another state: documents that it
+/// had to recover, or to fetch anew after a rollback, may lie in other places than before.
+fn life_of(link: &Link) -> Result<Vec<u8>, Error> {
+    let reply = link.ask("admin", rawdoc! { "isMaster": 1 }.as_bytes())?;
+    let version = document::get(&reply, b"topologyVersion").map_err(oplog::malformed)?;
+    Ok(version.map(|version| version.value.to_vec()).unwrap_or_default())
 }
 
 fn open(shared: &Shared, target: &Target, token: Option<&[u8]>) -> Result<Cursor, Error> {
