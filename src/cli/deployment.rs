@@ -101,13 +101,7 @@ fn connection_string(args: &Collections, uri: &Path) -> Result<String, Failure> 
         .to_str()
         .ok_or_else(|| Failure::Usage("the connection string is not valid UTF-8".to_owned()))?;
     if text != "mongodb:" && text != "mongodb://" {
-        if has_password(text) {
-            screen::warn(&format!(
-                "warning: everybody on this machine can see the password in {}\n\
-                 hint: set ICECORE_MONGODB_URI, or use --mongodb-uri-file, and name `mongodb:`",
-                icecore::mongo::shown_uri(text)
-            ));
-        }
+        warn_of_password(text, "set ICECORE_MONGODB_URI, or use --mongodb-uri-file");
         return Ok(text.to_owned());
     }
     if let Some(file) = &args.mongodb_uri_file {
@@ -116,10 +110,8 @@ fn connection_string(args: &Collections, uri: &Path) -> Result<String, Failure> 
         let text = text.map_err(|error| Failure::while_doing(what(), error))?;
         return Ok(text.lines().next().unwrap_or_default().trim().to_owned());
     }
-    for name in VARIABLES {
-        if let Some(text) = environment::text(name)? {
-            return Ok(text);
-        }
+    if let Some(text) = of_environment()? {
+        return Ok(text);
     }
     Err(Failure::Usage(
         "which deployment? `mongodb:` alone wants ICECORE_MONGODB_URI, MONGODB_URI or \
@@ -128,13 +120,34 @@ fn connection_string(args: &Collections, uri: &Path) -> Result<String, Failure> 
     ))
 }
 
+/// The connection string that a variable gives.
+pub fn of_environment() -> Result<Option<String>, Failure> {
+    for name in VARIABLES {
+        if let Some(text) = environment::text(name)? {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}
+
+/// Says that arguments are no place for a password, and `instead` what is one.
+pub fn warn_of_password(uri: &str, instead: &str) {
+    if has_password(uri) {
+        screen::warn(&format!(
+            "warning: everybody on this machine can see the password in {}\n\
+             hint: {instead}, and name `mongodb:`",
+            icecore::mongo::shown_uri(uri)
+        ));
+    }
+}
+
 fn has_password(uri: &str) -> bool {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// Where sorts that do not fit in memory go. `/tmp` is often memory itself.
-fn spill_dir() -> PathBuf {
+pub fn spill_dir() -> PathBuf {
     let usual = Path::new("/var/tmp");
     match environment::path("TMPDIR") {
         Some(dir) => dir,

@@ -22,6 +22,7 @@ use icecore::{
 use serde_json::{Value, json};
 
 use super::{
+    deployment,
     exit::Exit,
     failure::Failure,
     screen::{self, Screen},
@@ -34,7 +35,8 @@ use super::{
 #[group(skip)]
 #[command(next_help_heading = "Collections")]
 pub struct Args {
-    /// The server to restore collections to; a database in it takes all of them
+    /// The server to restore collections to; a database in it takes all of them. `mongodb:` stands
+    /// for ICECORE_MONGODB_URI, which keeps a password out of the list of processes
     #[arg(long, value_name = "URI", conflicts_with = "target")]
     pub to: Option<String>,
 
@@ -93,13 +95,19 @@ pub enum Winner {
     Snapshot,
 }
 
-/// Connects; a password among the arguments is seen by all on this machine.
-pub fn connect(uri: &str, typed: bool) -> Result<Link, Failure> {
-    let user = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
-    if typed && user.is_some_and(|(user, _)| user.contains(':')) {
-        screen::warn("warning: others on this machine can read the password in the command line");
-    }
-    Ok(Link::connect(uri, &Connect::to(Purpose::Write))?)
+/// Connects to what an argument names; `mongodb:` alone stands for what a variable gives.
+pub fn connect(uri: &str) -> Result<Link, Failure> {
+    let given = match uri {
+        "mongodb:" | "mongodb://" => deployment::of_environment()?.ok_or_else(|| {
+            let what = "which server? `mongodb:` alone wants ICECORE_MONGODB_URI or MONGODB_URI";
+            Failure::Usage(what.into())
+        })?,
+        uri => {
+            deployment::warn_of_password(uri, "set ICECORE_MONGODB_URI");
+            uri.to_owned()
+        }
+    };
+    Ok(Link::connect(&given, &Connect::to(Purpose::Write))?)
 }
 
 /// Restores; `uri` is where to.
@@ -120,7 +128,7 @@ pub fn run(
         }
     };
     let mut options = options(args, scope, conflict, dry_run)?;
-    let link = connect(uri, true)?;
+    let link = connect(uri)?;
     options.into_database.clone_from(&link.facts().database);
     let mut watch = Watch::start(screen, "restore")?;
     let prepared = verb::prepare(repository, &link, kept, options, &watch.progress)?;
@@ -177,7 +185,7 @@ fn options(
         undo: !args.no_undo,
         dry_run,
         threads: icecore::limits::RESTORE_WRITERS,
-        spill_dir: std::env::temp_dir(),
+        spill_dir: deployment::spill_dir(),
     })
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::Global,
-    environment,
+    deployment,
     exit::Exit,
     failure::Failure,
     filter::Filter,
@@ -65,12 +65,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             .ok_or_else(|| Failure::Usage("there is no restore to take back".into()))?,
     };
     let uri = uri(args, kept)?;
-    let link = restore_mongodb::connect(&uri, args.to.is_some())?;
+    let link = restore_mongodb::connect(&uri)?;
     let mut options = undo::Options {
         force: args.force,
         dry_run: true,
         threads: icecore::limits::RESTORE_WRITERS,
-        spill_dir: std::env::temp_dir(),
+        spill_dir: deployment::spill_dir(),
     };
     let mut watch = Watch::start(screen, "undo")?;
     let plan = undo::undo(&repository, &link, kept, &options, &watch.progress)?;
@@ -97,10 +97,8 @@ fn uri(args: &Args, kept: &Kept) -> Result<String, Failure> {
     if let Some(uri) = &args.to {
         return Ok(uri.clone());
     }
-    for variable in ["ICECORE_MONGODB_URI", "MONGODB_URI"] {
-        if let Some(uri) = environment::text(variable)? {
-            return Ok(uri);
-        }
+    if deployment::of_environment()?.is_some() {
+        return Ok("mongodb:".to_owned());
     }
     let recorded = kept.snapshot.mongodb.as_ref().map(|mongodb| mongodb.uri.clone());
     recorded.ok_or_else(|| Failure::Usage("which server? name it with --to".into()))
