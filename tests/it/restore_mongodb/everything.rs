@@ -238,7 +238,9 @@ fn a_database_that_has_everything_comes_back_the_same_on_another_server() {
         scene.restore(&target, &kept, Options { renames, exclude, ..scene.options() });
     assert!(outcome.is_right() && outcome.conflicts() == 0);
     let hashes = |map: BTreeMap<String, Bson>| -> Vec<(String, Bson)> {
-        map.into_iter().filter(|(name, _)| name.ends_with(": hash")).collect()
+        // Views are left out here, and know their database's name.
+        let is_data = |name: &str| name.ends_with(": hash") && !name.starts_with("system.views");
+        map.into_iter().filter(|(name, _)| is_data(name)).collect()
     };
     assert_eq!(hashes(before), hashes(described(&to, "other")));
     assert!(scene.undo(&target, &outcome, false).forgotten);
