@@ -271,8 +271,8 @@ impl One<'_> {
         if self.options.dry_run {
             return Ok(());
         }
-        let names = self.record.indexes.iter();
-        names.map(|name| Ok(sink::drop_index(self.link, &self.undo.namespace, name)?)).collect()
+        let mut names = self.record.indexes.iter();
+        names.try_for_each(|name| Ok(sink::drop_index(self.link, &self.undo.namespace, name)?))
     }
 
     /// The restore made the collection: it goes, or its documents do.
@@ -407,5 +407,5 @@ pub fn newest<'a>(all: &'a [Kept], uri: Option<&str>) -> Option<&'a Kept> {
                 snapshot.mongodb.as_ref().is_some_and(|mongodb| mongodb.uri == uri)
             })
     };
-    all.iter().filter(is_record).next_back()
+    all.iter().rfind(is_record)
 }
