@@ -118,7 +118,7 @@ fn what_others_changed_meanwhile_is_left_and_told() {
         assert_eq!(report.failures.len(), 1, "{op:?}");
         assert_eq!(report.inserted + report.replaced + report.removed, 0, "{op:?}");
     }
-    assert_eq!(all(&link, &place), [other.clone()]);
+    assert_eq!(all(&link, &place), std::slice::from_ref(&other));
     let report = write(&link, &place, Order::Any, vec![Op::Replace { document: new, was: other }]);
     assert_eq!(report.replaced, 1);
 }
