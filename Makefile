@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo build test test-needs docs lint deny bench bench-compare ci
+.PHONY: demo build test test-needs docs lint deny bench bench-compare bench-mongodb ci
 
 demo: ## Back up a real directory twice, restore it, compare byte for byte
 	scripts/demo
@@ -37,6 +37,9 @@ bench: ## The stations, one by one
 
 bench-compare: ## Whole processes against restic and rustic
 	scripts/bench-compare
+
+bench-mongodb: ## Whole processes on a database of two million documents
+	scripts/bench-mongodb
 
 ci: ## What must hold before anything is merged
 	.ci/run

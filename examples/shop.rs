@@ -5,6 +5,7 @@
 //! shop load URI COUNT    COUNT orders, their customers and a view
 //! shop change URI PART   one order in PART gets a new note
 //! shop hashes URI DB     dbHash of each collection
+//! shop bytes URI DB      of BSON in all its collections
 //! ```
 
 use std::{env, error::Error, time::Duration};
@@ -35,8 +36,9 @@ async fn run(words: &[&str]) -> Outcome<()> {
         ["initiate", port] => initiate(port).await,
         ["load", uri, count] => load(&shop(uri).await?, count.parse()?).await,
         ["change", uri, part] => change(&shop(uri).await?, part.parse()?).await,
+        ["bytes", uri, db] => bytes(&Client::with_uri_str(uri).await?.database(db)).await,
         ["hashes", uri, db] => hashes(&Client::with_uri_str(uri).await?.database(db)).await,
-        _ => Err("wanted: initiate PORT | load URI COUNT | change URI PART | hashes URI DB".into()),
+        _ => Err("see the first lines of examples/shop.rs".into()),
     }
 }
 
@@ -101,6 +103,13 @@ async fn change(shop: &Database, part: u64) -> Outcome<()> {
             .await?;
     }
     println!("{} of {count} orders changed", ids.len());
+    Ok(())
+}
+
+async fn bytes(db: &Database) -> Outcome<()> {
+    let answer = db.run_command(doc! { "dbStats": 1 }).await?;
+    let bytes = answer.get("dataSize").ok_or("dbStats tells no dataSize")?;
+    println!("{}", bytes.as_f64().map_or(bytes.to_string(), |bytes| format!("{bytes:.0}")));
     Ok(())
 }
 
