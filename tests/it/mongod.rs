@@ -259,6 +259,7 @@ impl Member {
             thread::sleep(Duration::from_millis(20));
         }
         process.kill().unwrap();
+        process.wait().unwrap();
         false
     }
 }
