@@ -94,7 +94,7 @@ async fn load(shop: &Database, count: u64) -> Outcome<()> {
 async fn change(shop: &Database, part: u64) -> Outcome<()> {
     let orders: Collection<Document> = shop.collection("orders");
     let count = orders.estimated_document_count().await?;
-    let ids: Vec<ObjectId> = (0..count).filter(|n| mix(*n) % part == 0).map(id).collect();
+    let ids: Vec<ObjectId> = (0..count).filter(|n| mix(*n).is_multiple_of(part)).map(id).collect();
     for some in ids.chunks(BATCH as usize) {
         let which = doc! { "_id": { "$in": some } };
         let note = format!("{:016x}", mix(count + some.len() as u64));
@@ -139,7 +139,7 @@ fn order(number: u64) -> Document {
         "at": DateTime::from_millis(1_700_000_000_000 + number as i64 * 977),
         "state": state,
         "price": (dice % 100_000) as f64 / 100.0,
-        "paid": dice % 3 > 0,
+        "paid": !dice.is_multiple_of(3),
         "address": { "street": text(dice, 2), "zip": (dice % 99_999) as i32, "country": "IS" },
         "lines": lines,
         "token": format!("{:016x}{:016x}", mix(dice), mix(dice + 1)),
