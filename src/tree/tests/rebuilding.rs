@@ -53,7 +53,7 @@ proptest! {
 }
 
 #[test]
-fn leaves_that_are_the_same_are_never_read_and_changed_ones_are_deltas() {
+fn leaves_that_are_the_same_are_never_read() {
     let blobs = RecordingBlobs::default();
     let mut map = numbered(4000);
     let (root, _) = rebuild(&blobs, &map, None);
