@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 pub mod ambient;
+pub mod buffers;
 pub mod id;
 pub mod limits;
 pub mod progress;

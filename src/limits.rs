@@ -91,6 +91,8 @@ pub const CONTENT_STEP_BYTES: usize = 2 * MIB;
 /// Chunks of large files that wait for a thread; chunks of one file between read and stored.
 pub const CHUNKS_WAITING_MAX: usize = 4;
 pub const CHUNKS_IN_FLIGHT_MAX: usize = 8;
+/// Buffers of such chunks that are kept to be used again, beside those in flight.
+pub const CHUNKS_SPARE_BYTES: usize = 8 * MIB;
 /// The previous tree is read ahead so many batches of so many entries.
 pub const PREVIOUS_BATCHES_MAX: usize = 8;
 pub const PREVIOUS_BATCH_ENTRIES: usize = 512;
@@ -149,15 +151,15 @@ pub const CATALOGUE_TRIES: u32 = 6;
 /// A longer document stands in its collection's tree as chunks.
 pub const DOCUMENT_INLINE_MAX_BYTES: usize = 256 * KIB;
 /// Collections that are read at once. Of one that is larger than a batch there are batches on
-/// their way (`SCAN_BATCHES_WAITING_MAX` and two in hand, 16 MiB each), a window and a sort, and
-/// blocks in order for its tree, half a window each: so `LARGE_COLLECTIONS_AT_ONCE` bounds memory
-/// to about 2 * 128 MiB.
+/// their way (`SCAN_BATCHES_WAITING_MAX` and two in hand, 16 MiB each), a window or a sort, what
+/// came late, and blocks in order for its tree, half a window each: so `LARGE_COLLECTIONS_AT_ONCE`
+/// bounds memory to about 2 * 128 MiB.
 pub const COLLECTIONS_AT_ONCE: usize = 4;
 pub const LARGE_COLLECTIONS_AT_ONCE: usize = 2;
 pub const SCAN_BATCHES_WAITING_MAX: usize = 1;
 /// Documents that come nearly in the order of their keys are ordered in so much.
 pub const DOCUMENT_WINDOW_BYTES: usize = 16 * MIB;
-/// Others are sorted in so much, and beyond that on disk.
+/// Others are sorted in so much, and beyond that on disk; those that come too late in half of it.
 pub const DOCUMENT_SORT_BYTES: usize = 32 * MIB;
 /// What was sorted goes to the tree in blocks of this size, and so many blocks wait for it.
 pub const DOCUMENT_BLOCK_BYTES: usize = MIB;

@@ -49,4 +49,14 @@ pub trait WriteBlobs: ReadBlobs {
         plain: &[u8],
         like: Option<Like>,
     ) -> Result<Written, Self::Error>;
+
+    /// The same with bytes that can be kept as they are, where `write` would copy a node.
+    fn write_given(
+        &self,
+        kind: BlobKind,
+        plain: Bytes,
+        like: Option<Like>,
+    ) -> Result<Written, Self::Error> {
+        self.write(kind, &plain, like)
+    }
 }

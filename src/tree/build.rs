@@ -256,18 +256,18 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
 
     fn write(&mut self, level: u8, max_hops: u8) -> Result<Child, Error<W::Error>> {
         let open = std::mem::take(&mut self.levels[usize::from(level)]);
-        let bytes = node::encode(level, open.count, &open.rows);
+        let bytes = Bytes::from(node::encode(level, open.count, &open.rows));
         let id = match open.like {
             Some(OldNode { id, bytes: Some(old) }) if old == bytes => id,
             old => {
                 let like = old.filter(|_| max_hops > 0);
                 let like = like.map(|old| Like { id: old.id, max_hops });
-                let write = self.blobs.write(BlobKind::Node, &bytes, like);
+                let write = self.blobs.write_given(BlobKind::Node, bytes.clone(), like);
                 write.map_err(|source| Error::Write { kind: BlobKind::Node, source })?.id
             }
         };
         if let (0, Some(closed)) = (level, &mut self.closed) {
-            closed.push(ClosedLeaf { id, bytes: bytes.into() });
+            closed.push(ClosedLeaf { id, bytes });
         }
         // The buffer is used again: leaves are many.
         let mut rows = open.rows;

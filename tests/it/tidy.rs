@@ -10,6 +10,7 @@ use std::{
 const ROOMS: &[(&str, u8)] = &[
     ("id", 0),
     ("limits", 0),
+    ("buffers", 0),
     ("ambient", 0),
     ("progress", 0),
     ("chunk", 1),

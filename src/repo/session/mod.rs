@@ -39,6 +39,7 @@ use crate::{
 use cell::{PackCell, Sealed};
 use claims::{Claim, Claims, Lies};
 use knowledge::Knowledge;
+use place::Plain;
 use upload::Workers;
 
 /// How a session begins.
@@ -398,6 +399,15 @@ impl ReadBlobs for Session {
 
 impl WriteBlobs for Session {
     fn write(&self, kind: BlobKind, plain: &[u8], like: Option<Like>) -> Result<Written, Error> {
-        self.shared.write(kind, plain, like)
+        self.shared.write(kind, Plain::Lent(plain), like)
+    }
+
+    fn write_given(
+        &self,
+        kind: BlobKind,
+        plain: Bytes,
+        like: Option<Like>,
+    ) -> Result<Written, Error> {
+        self.shared.write(kind, Plain::Given(plain), like)
     }
 }

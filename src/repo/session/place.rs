@@ -34,6 +34,28 @@ const CLEARLY_SMALL: usize = 16;
 
 type OpenPack<'a> = MutexGuard<'a, Option<Arc<PackCell>>>;
 
+/// Plain bytes, and whether they are the session's to keep.
+pub(super) enum Plain<'a> {
+    Lent(&'a [u8]),
+    Given(Bytes),
+}
+
+impl Plain<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Plain::Lent(bytes) => bytes,
+            Plain::Given(bytes) => bytes,
+        }
+    }
+
+    fn keep(self) -> Bytes {
+        match self {
+            Plain::Lent(bytes) => Bytes::copy_from_slice(bytes),
+            Plain::Given(bytes) => bytes,
+        }
+    }
+}
+
 /// A blob on its way into a pack.
 pub(super) struct Blob<'a> {
     pub kind: BlobKind,
@@ -47,27 +69,29 @@ pub(super) struct Blob<'a> {
 impl Shared {
     /// Chunks are stored by the caller's thread: many threads write them. Nodes come from the one
     /// thread that builds a tree, so others store them behind it.
-    pub fn write(
+    pub(super) fn write(
         &self,
         kind: BlobKind,
-        plain: &[u8],
+        plain: Plain<'_>,
         like: Option<Like>,
     ) -> Result<Written, Error> {
         self.check_failure()?;
-        if plain.len() > BLOB_MAX_BYTES {
-            let (bytes, max_bytes) = (plain.len(), BLOB_MAX_BYTES);
+        let bytes = plain.bytes();
+        let plain_len = bytes.len();
+        if plain_len > BLOB_MAX_BYTES {
+            let (bytes, max_bytes) = (plain_len, BLOB_MAX_BYTES);
             let source = seal::Error::TooLarge { what: "a blob", bytes, max_bytes };
             return Err(Error::Unsealable { what: "a blob", source: source.into() });
         }
-        let id = self.repo.keys().blob_id(kind, plain);
+        let id = self.repo.keys().blob_id(kind, bytes);
         let new = !self.depend(&id)
             && match kind {
                 BlobKind::Node => self.write_node(&id, plain, like),
-                BlobKind::Chunk => self.write_chunk(&id, plain)?,
+                BlobKind::Chunk => self.write_chunk(&id, bytes)?,
             };
         if new {
             self.counters.blobs_new.fetch_add(1, Relaxed);
-            self.counters.bytes_added.fetch_add(plain.len() as u64, Relaxed);
+            self.counters.bytes_added.fetch_add(plain_len as u64, Relaxed);
         } else {
             self.counters.blobs_known.fetch_add(1, Relaxed);
         }
@@ -75,8 +99,8 @@ impl Shared {
     }
 
     /// False: somebody has claimed it already.
-    fn write_node(&self, id: &BlobId, plain: &[u8], like: Option<Like>) -> bool {
-        let plain = Bytes::copy_from_slice(plain);
+    fn write_node(&self, id: &BlobId, plain: Plain<'_>, like: Option<Like>) -> bool {
+        let plain = plain.keep();
         let new = self.write_behind(id, plain.clone(), like);
         self.repo.inner.nodes.put(*id, plain);
         new

@@ -17,6 +17,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
+    buffers::Buffers,
     limits::{SORT_PAIR_MAX_BYTES, SORT_RUNS_MAX},
     seal::{self, ScratchKey},
 };
@@ -75,7 +76,7 @@ impl Sorter {
         Sorter {
             ground: Arc::new(Ground { dir: spill_dir, key: ScratchKey::new(key) }),
             memory_bytes,
-            held: Held::default(),
+            held: Held::new(Buffers::new(memory_bytes)),
             runs: Vec::new(),
             runs_made: 0,
             spilled_bytes: 0,
@@ -115,7 +116,7 @@ impl Sorter {
 
     fn spill(&mut self) -> Result<(), SortError> {
         let mut writer = self.new_run(0)?;
-        for (key, value) in std::mem::take(&mut self.held).into_sorted() {
+        for (key, value) in self.held.take().into_sorted() {
             writer.push(&key, &value)?;
         }
         self.end_run(writer)?;

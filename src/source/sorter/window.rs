@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::held::{Held, InOrder};
+use crate::buffers::Buffers;
 
 /// A pair is late that comes this share of the window behind a greater one, and pairs are in
 /// disorder when more than one in so many is late.
@@ -34,7 +35,8 @@ impl Window {
     pub fn new(bytes_max: usize) -> Self {
         Window {
             bytes_max,
-            held: Held::default(),
+            // What was given away comes back while as much again is filled.
+            held: Held::new(Buffers::new(bytes_max / 2)),
             given: None,
             greatest: Vec::new(),
             notes: VecDeque::new(),
@@ -69,29 +71,24 @@ impl Window {
     /// The lower half of what is held, in order. Pairs of one key stay together, and in the order
     /// in which they came.
     pub fn take_lower_half(&mut self) -> Vec<(Bytes, Bytes)> {
-        let all = std::mem::take(&mut self.held);
-        let wanted = all.bytes() / 2;
-        let mut taken = Vec::new();
-        let (mut bytes, per_pair) = (0, all.bytes_beside_a_pair());
-        let mut last: Option<Bytes> = None;
-        for (key, value) in all.into_sorted() {
-            if bytes < wanted || last.as_ref() == Some(&key) {
-                bytes += key.len() + value.len() + per_pair;
-                last = Some(key.clone());
-                taken.push((key, value));
-            } else {
-                // Copied, so that few pairs do not keep the memory of many.
-                self.held.push(&key, &value);
+        let mut all = self.held.take().into_sorted();
+        let (mut taken, mut bytes, wanted) = (Vec::<(Bytes, Bytes)>::new(), 0, all.bytes() / 2);
+        while let Some(next) = all.peek_key() {
+            if bytes > wanted && taken.last().is_some_and(|(last, _)| last != next) {
+                break;
             }
+            taken.extend(all.next());
+            bytes += taken.last().map_or(0, |(key, value)| key.len() + value.len());
         }
-        // So with the key: it must not hold on to what is given away.
-        self.given = last.map(|key| Bytes::copy_from_slice(&key)).or(self.given.take());
+        self.held.put_back(all);
+        // Copied: it must not hold on to what is given away.
+        self.given = taken.last().map(|(key, _)| Bytes::copy_from_slice(key)).or(self.given.take());
         taken
     }
 
     /// All that is held, in order.
     pub fn take_all(&mut self) -> InOrder {
-        std::mem::take(&mut self.held).into_sorted()
+        self.held.take().into_sorted()
     }
 
     fn note(&mut self, key: &[u8], bytes: usize) {

@@ -5,6 +5,7 @@ use super::{
     pool::{Chunks, InOrder},
 };
 use crate::{
+    buffers::Buffer,
     chunk::Cutter,
     id::BlobKind,
     limits,
@@ -140,7 +141,7 @@ impl<'a, W: WriteBlobs> ContentWriter<'a, W> {
     ) -> Result<usize, Fault<W::Error>> {
         let mut start = 0;
         while let Some(len) = self.cutter.cut(&self.buffer[start..end], at_end) {
-            line.chunk(self.buffer[start..start + len.get()].to_vec())?;
+            line.chunk(self.chunks.copy(&self.buffer[start..start + len.get()]))?;
             start += len.get();
         }
         Ok(start)
@@ -154,7 +155,7 @@ struct Line<'a, W: WriteBlobs> {
 }
 
 impl<W: WriteBlobs> Line<'_, W> {
-    fn chunk(&mut self, plain: Vec<u8>) -> Result<(), Fault<W::Error>> {
+    fn chunk(&mut self, plain: Buffer) -> Result<(), Fault<W::Error>> {
         self.order.push(plain).map_err(unwritten)?;
         while let Some((id, len)) = self.order.pop().map_err(unwritten)? {
             self.pieces.push(Piece { id: Some(id), len })?;

@@ -9,6 +9,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select_biased, unbounded};
 
 use crate::{
+    buffers::{Buffer, Buffers},
     id::{BlobId, BlobKind},
     limits,
     repo::{WriteBlobs, Written},
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// A chunk of a large file, cut by one thread and stored by whichever is free.
 struct ChunkJob<E> {
     number: u64,
-    plain: Vec<u8>,
+    plain: Buffer,
     done: Sender<Done<E>>,
 }
 
@@ -30,12 +31,26 @@ pub(super) struct Chunks<E> {
     take: Receiver<ChunkJob<E>>,
     /// Batches handed out and not finished: while there are any, chunks may still come.
     running: AtomicUsize,
+    buffers: Buffers,
 }
 
 impl<E> Chunks<E> {
     pub(super) fn new() -> Self {
         let (give, take) = bounded(limits::CHUNKS_WAITING_MAX);
-        Chunks { give, take, running: AtomicUsize::new(0) }
+        Chunks {
+            give,
+            take,
+            running: AtomicUsize::new(0),
+            buffers: Buffers::new(limits::CHUNKS_SPARE_BYTES),
+        }
+    }
+
+    /// A copy that can be handed over.
+    pub(super) fn copy(&self, chunk: &[u8]) -> Buffer {
+        // Of few sizes, so that one fits for the next.
+        let mut copy = self.buffers.take(chunk.len().next_multiple_of(2 * limits::CHUNK_AIM_BYTES));
+        copy.extend_from_slice(chunk);
+        copy
     }
 
     /// To be called before a batch is sent to the threads that `work`.
@@ -109,7 +124,7 @@ impl<'a, W: WriteBlobs> InOrder<'a, W> {
 
     /// Hands a chunk over, or stores it here when the others are busy. Returns at once unless too
     /// many are in flight.
-    pub(super) fn push(&mut self, plain: Vec<u8>) -> Result<(), W::Error> {
+    pub(super) fn push(&mut self, plain: Buffer) -> Result<(), W::Error> {
         while self.waiting.len() >= limits::CHUNKS_IN_FLIGHT_MAX && self.waiting[0].1.is_none() {
             self.help_or_wait()?;
         }

@@ -46,9 +46,9 @@ impl<'a, W: WriteBlobs> Ground<'a, W> {
         }
     }
 
-    pub(super) fn sorter_options(&self) -> SorterOptions {
+    pub(super) fn sorter_options(&self, memory_bytes: usize) -> SorterOptions {
         SorterOptions {
-            memory_bytes: self.sort_bytes,
+            memory_bytes,
             spill_dir: self.spill_dir.to_owned(),
             key: self.ambient.random(),
         }

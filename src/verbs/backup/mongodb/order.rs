@@ -1,8 +1,9 @@
 //! A collection's documents from the order in which they come to that of their keys.
 //!
 //! Most collections lie nearly in the order of their keys, and a window is enough: what leaves it
-//! goes straight into the tree. What comes too late for the window, and everything where there is
-//! no order at all, is sorted.
+//! goes straight into the tree. The few that come too late for it are put into the finished tree,
+//! which makes every leaf that one of them belongs to a second time; so when they are more than few,
+//! and from the beginning where there is no order at all, what comes from there on is sorted.
 
 use bytes::Bytes;
 
@@ -10,17 +11,25 @@ use super::{Error, Ground};
 use crate::{
     limits,
     repo::WriteBlobs,
-    source::sorter::{Sorted, Sorter, Window},
+    source::sorter::{SortError, Sorted, Sorter, Window},
 };
 
 /// Pairs in the order of their keys; of one key the last one counts.
 pub(super) type Block = Vec<(Bytes, Bytes)>;
 
+/// More than one pair in so many is not few, but so many always are.
+const LATE_ONE_IN: u64 = 1024;
+const LATE_FEW: u64 = 64;
+
 pub(super) struct Order {
     window: Window,
     way: Way,
-    /// Everything, or what came too late.
-    sorter: Sorter,
+    come: u64,
+    /// What came when pairs above it had been handed on.
+    late: Sorter,
+    late_come: u64,
+    /// All of the others, from when the window was given up.
+    rest: Sorter,
 }
 
 #[derive(PartialEq, Eq)]
@@ -36,7 +45,10 @@ impl Order {
         Order {
             window: Window::new(ground.window_bytes),
             way: Way::Open,
-            sorter: Sorter::new(ground.sorter_options()),
+            come: 0,
+            late: Sorter::new(ground.sorter_options(ground.sort_bytes / 2)),
+            late_come: 0,
+            rest: Sorter::new(ground.sorter_options(ground.sort_bytes)),
         }
     }
 
@@ -47,22 +59,35 @@ impl Order {
         value: &[u8],
         give: &mut impl FnMut(Block) -> Result<(), Error<E>>,
     ) -> Result<(), Error<E>> {
-        if self.way == Way::Sort || self.window.is_too_late(key) {
-            return Ok(self.sorter.push(key, value)?);
+        self.come += 1;
+        if self.window.is_too_late(key) {
+            self.late.push(key, value)?;
+            self.late_come += 1;
+            if self.way == Way::Window && self.late_come > LATE_FEW + self.come / LATE_ONE_IN {
+                self.sort_from_here()?;
+            }
+            return Ok(());
+        }
+        if self.way == Way::Sort {
+            return Ok(self.rest.push(key, value)?);
         }
         self.window.push(key, value);
         if !self.window.is_full() {
             return Ok(());
         }
         if self.way == Way::Open && self.window.is_in_disorder() {
-            self.way = Way::Sort;
-            for (key, value) in self.window.take_all() {
-                self.sorter.push(&key, &value)?;
-            }
-            return Ok(());
+            return Ok(self.sort_from_here()?);
         }
         self.way = Way::Window;
         give(self.window.take_lower_half())
+    }
+
+    fn sort_from_here(&mut self) -> Result<(), SortError> {
+        self.way = Way::Sort;
+        for (key, value) in self.window.take_all() {
+            self.rest.push(&key, &value)?;
+        }
+        Ok(())
     }
 
     /// Hands on the rest. What is returned came too late, and is to be changed in what was made of
@@ -71,13 +96,9 @@ impl Order {
         mut self,
         give: &mut impl FnMut(Block) -> Result<(), Error<E>>,
     ) -> Result<Option<Sorted>, Error<E>> {
-        if self.way != Way::Sort {
-            give(self.window.take_all().collect())?;
-            let late = (!self.sorter.is_empty()).then(|| self.sorter.finish());
-            return Ok(late.transpose()?);
-        }
+        give(self.window.take_all().collect())?;
         let (mut block, mut bytes) = (Block::new(), 0);
-        for pair in self.sorter.finish()? {
+        for pair in self.rest.finish()? {
             let (key, value) = pair?;
             bytes += key.len() + value.len();
             block.push((key, value));
@@ -87,6 +108,7 @@ impl Order {
             }
         }
         give(block)?;
-        Ok(None)
+        let late = (!self.late.is_empty()).then(|| self.late.finish());
+        Ok(late.transpose()?)
     }
 }
