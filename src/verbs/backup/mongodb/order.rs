@@ -2,8 +2,8 @@
 //!
 //! Most collections lie nearly in the order of their keys, and a window is enough: what leaves it
 //! goes straight into the tree. The few that come too late for it are put into the finished tree,
-//! which makes every leaf that one of them belongs to a second time; so when they are more than few,
-//! and from the beginning where there is no order at all, what comes from there on is sorted.
+//! where each makes its leaf a second time; so when they are more than few, and from the beginning
+//! where there is no order at all, what comes from there on is sorted.
 
 use bytes::Bytes;
 
