@@ -2,7 +2,7 @@
 
 use super::Craft;
 use crate::{
-    document::{ArrayWriter, Element, Malformed, Writer, get, namespace::Namespace},
+    document::{ArrayWriter, Element, Malformed, Writer, get, kind, namespace::Namespace},
     limits::RESTORE_BATCH_BYTES,
 };
 
@@ -89,8 +89,9 @@ pub(super) fn remove_statement(was: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(statement.finish())
 }
 
-/// `{_id: {$eq: ...}, $expr: {$eq: ["$$ROOT", {$literal: was}]}}`. Where the old document and the
-/// new one would not fit into one command, the old one is known by its `_id` alone.
+/// `{_id: {$eq: ...}, $expr: {$eq: [{$cmp: ["$$ROOT", {$literal: was}]}, 0]}}`. Where the old
+/// document and the new one would not fit into one command, the old one is known by its `_id`
+/// alone. 4.4 takes `$$ROOT` beside a literal in `$eq` for a path of fields, and fails.
 fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
     let mut filter = Writer::new();
     if let Some(id) = id {
@@ -104,8 +105,13 @@ fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
         let mut both = ArrayWriter::new();
         both.push_str("$$ROOT");
         both.push_doc(&literal.finish());
+        let mut compared = Writer::new();
+        compared.push_array(b"$cmp", &both.finish());
+        let mut with_zero = ArrayWriter::new();
+        with_zero.push_doc(&compared.finish());
+        with_zero.push_raw(kind::INT32, &0i32.to_le_bytes());
         let mut equal = Writer::new();
-        equal.push_array(b"$eq", &both.finish());
+        equal.push_array(b"$eq", &with_zero.finish());
         filter.push_doc(b"$expr", &equal.finish());
     }
     filter.finish()
@@ -163,7 +169,6 @@ pub(super) fn text_in(document: &[u8], name: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::kind;
 
     #[test]
     fn statements_are_what_the_server_expects() {
