@@ -31,6 +31,15 @@ pub enum DiffError {
     TooLarge,
 }
 
+impl DiffError {
+    /// Whether the change is whole, and of a form that only others know; the document itself has
+    /// to be asked for.
+    pub fn is_unknown_form(&self) -> bool {
+        use DiffError::{Twice, UnknownSection, WrongSection};
+        matches!(self, UnknownSection { .. } | WrongSection { .. } | Twice { .. })
+    }
+}
+
 /// The document that `diff` (the field of that name in an entry of the log) makes of `base`.
 ///
 /// # Errors

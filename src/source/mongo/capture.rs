@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Changes, Collection, Error, Keys, Options, Point, Scan, Settled, Uuid, Wanted,
+    Changes, Collection, Error, Keys, Options, Point, Scan, Settled, Uuid, Wanted, as_of,
     changes::Gathering,
     listing,
     moment::{fuzzy, now, rollback_id, snapshot, term_at, whichever_fits},
@@ -16,6 +16,7 @@ use super::{
     shared::{Mode, Shared},
 };
 use crate::{
+    document::Element,
     format::snapshot::{ClusterTime, Consistency},
     mongo::Link,
     progress::Progress,
@@ -95,6 +96,9 @@ impl Capture {
 
     /// After all scans: fixes the moment and says what has to be changed to get there. After
     /// [`Error::ScanAgain`] it may be called again, once that was done.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] between two batches of the oplog once `progress` is cancelled.
     pub fn settle(&mut self, progress: &Progress) -> Result<Settled, Error> {
         progress.at(|| format!("the oplog of {}", self.shared.link.facts().member));
         let link = self.shared.link.clone();
@@ -115,7 +119,7 @@ impl Capture {
                 Ok(Settled { point, catalogue: self.catalogue.clone(), changes: Changes::none() })
             }
             Mode::Fuzzy { since } => {
-                let (until, term, catalogue, gathered) = self.read_oplog(since)?;
+                let (until, term, catalogue, gathered) = self.read_oplog(since, progress)?;
                 let positions = self.shared.known().positions.take();
                 let positions = positions.unwrap_or_else(|| Positions::new(self.options.sorter(4)));
                 let changes = gathered.finish(positions)?;
@@ -126,7 +130,22 @@ impl Capture {
         }
     }
 
-    fn read_oplog(&mut self, since: ClusterTime) -> Result<Gathered, Error> {
+    /// After [`Capture::settle`], for a change that can't be made from what the oplog has of it:
+    /// the document of that `_id` as of the moment `at`, which all its changes have led to; `None`
+    /// if there was none. `collection` is as the catalogue of that moment has it.
+    ///
+    /// # Errors
+    /// [`Error::NotAsOf`] if the server can't read it as of then (any more).
+    pub fn document_at(
+        &self,
+        collection: &Collection,
+        id: &Element<'_>,
+        at: ClusterTime,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        as_of::document_at(&self.shared.link, collection, id, at)
+    }
+
+    fn read_oplog(&mut self, since: ClusterTime, progress: &Progress) -> Result<Gathered, Error> {
         let link = &self.shared.link;
         let (until, catalogue) = settle::catalogue_of_now(link, &self.options)?;
         for collection in &catalogue {
@@ -139,7 +158,7 @@ impl Capture {
         let sorters = (self.options.sorter(1), self.options.sorter(4));
         let gathering = Gathering::new(&catalogue, sorters.0, sorters.1);
         oplog::await_majority(link, until)?;
-        let mut reader = settle::Reader::new(link, gathering, &self.since_of);
+        let mut reader = settle::Reader::new(link, gathering, &self.since_of, progress);
         reader.read(since, until)?;
         let is_missing = |uuid: &Uuid| {
             reader.unknown.contains(uuid)

@@ -43,6 +43,13 @@ pub enum Error {
         .window.as_secs()
     )]
     WindowPassed { member: String, at: String, window: Duration },
+    #[error(
+        "{namespace} was changed in a way that this version does not know, and the document can't \
+         be read as of {at}: {why}"
+    )]
+    NotAsOf { namespace: String, at: ClusterTime, why: String },
+    #[error("interrupted")]
+    Cancelled,
     #[error("{namespace} is a {kind}, which this version can't capture")]
     UnknownKind { namespace: String, kind: String },
     #[error("{what} of {namespace} can't be read: {why}")]
@@ -91,6 +98,11 @@ impl Error {
             Error::Capped { .. } => Some(
                 "let the user read the oplog (role `backup`), or leave the collection out with \
                  --ns-exclude"
+                    .to_owned(),
+            ),
+            Error::NotAsOf { .. } => Some(
+                "use a version of icecore that knows this server; or back up when less is \
+                 written, or let the server look back further (minSnapshotHistoryWindowInSeconds)"
                     .to_owned(),
             ),
             Error::WindowPassed { .. } => Some(

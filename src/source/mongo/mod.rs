@@ -1,5 +1,6 @@
 //! A MongoDB deployment as a source: its catalogue and its documents, all of one moment.
 
+mod as_of;
 mod capture;
 mod changes;
 mod collection;

@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// NamespaceNotFound, QueryPlanKilled, CollectionUUIDMismatch: dropped or renamed.
-const GONE: &[i32] = &[26, 175, 361];
+pub(super) const GONE: &[i32] = &[26, 175, 361];
 /// InvalidOptions, SnapshotUnavailable: not as of that moment, for the catalogue has changed.
-const NOT_AT_THAT_TIME: &[i32] = &[72, 246];
+pub(super) const NOT_AT_THAT_TIME: &[i32] = &[72, 246];
 /// SnapshotTooOld.
-const OUT_OF_WINDOW: i32 = 239;
+pub(super) const OUT_OF_WINDOW: i32 = 239;
 /// KeyNotFound, CappedPositionLost: the document to go on after was deleted.
 const PLACE_LOST: &[i32] = &[211, 136];
 

@@ -11,7 +11,7 @@ use super::{
     entry::{Entry, Meaning},
     listing, moment, oplog,
 };
-use crate::{document, format::snapshot::ClusterTime, limits, mongo::Link};
+use crate::{document, format::snapshot::ClusterTime, limits, mongo::Link, progress::Progress};
 
 /// `applyOps` within `applyOps`: no server writes more.
 const NESTED_MAX: u32 = 4;
@@ -78,6 +78,7 @@ pub(super) struct Reader<'a> {
     gathering: Gathering,
     /// From where on each collection's operations count, if not from the beginning.
     since_of: &'a HashMap<Uuid, ClusterTime>,
+    progress: &'a Progress,
     /// The time of the entry at hand.
     time: ClusterTime,
     /// Collections whose whole life is in what was read.
@@ -92,11 +93,13 @@ impl<'a> Reader<'a> {
         link: &'a Link,
         gathering: Gathering,
         since_of: &'a HashMap<Uuid, ClusterTime>,
+        progress: &'a Progress,
     ) -> Reader<'a> {
         Reader {
             link,
             gathering,
             since_of,
+            progress,
             time: ClusterTime::default(),
             created: HashSet::new(),
             unknown: BTreeSet::new(),
@@ -108,6 +111,9 @@ impl<'a> Reader<'a> {
     pub fn read(&mut self, since: ClusterTime, until: ClusterTime) -> Result<(), Error> {
         let mut entries = oplog::Entries::new(self.link, since, Some(until));
         while let Some(batch) = entries.next_batch()? {
+            if self.progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
             for entry in batch.documents() {
                 self.entry(entry)?;
             }

@@ -23,7 +23,7 @@ pub enum Error<E: std::error::Error + 'static> {
     #[error("the source failed, so no snapshot is made")]
     Source(#[source] source::Error),
     #[error("the MongoDB deployment can't be captured, so no snapshot is made")]
-    Mongodb(#[from] source::mongo::Error),
+    Mongodb(#[source] source::mongo::Error),
     #[error("the dump can't be read, so no snapshot is made")]
     Dump(#[from] DumpError),
     #[error("documents can't be sorted")]
@@ -39,4 +39,13 @@ pub enum Error<E: std::error::Error + 'static> {
     Stopped,
     #[error("interrupted")]
     Cancelled,
+}
+
+impl<E: std::error::Error + 'static> From<source::mongo::Error> for Error<E> {
+    fn from(error: source::mongo::Error) -> Self {
+        match error {
+            source::mongo::Error::Cancelled => Error::Cancelled,
+            other => Error::Mongodb(other),
+        }
+    }
 }

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use super::Error;
 use crate::{
+    document::Element,
     format::snapshot::{Mongodb, Summary},
     limits,
     mongo::Link,
@@ -29,7 +30,7 @@ use crate::{
     tree::{Compared, Root},
 };
 use catalogue::{Catalogue, Previous, identity};
-use change::change;
+use change::{Changed, change};
 use plant::Planted;
 
 pub use dump::DumpSource;
@@ -94,8 +95,7 @@ fn capture_once<W: WriteBlobs>(
 ) -> Result<Captured, Error<W::Error>> {
     let Deployment { link, options } = deployment;
     ground.progress.phase("documents");
-    let mut capture =
-        Capture::begin(link, options.clone(), ground.progress).map_err(Error::Mongodb)?;
+    let mut capture = Capture::begin(link, options.clone(), ground.progress)?;
     let collections: Vec<_> = capture.collections().collect();
     let mut scanned = lanes::scan_all(ground, &capture, &collections, previous)?;
     let settled = settle(ground, &mut capture, &mut scanned, previous)?;
@@ -112,9 +112,14 @@ fn capture_once<W: WriteBlobs>(
         let namespace = collection.namespace.to_string();
         let planted = scanned.remove(&identity(collection.uuid, &collection.namespace));
         let tree = previous.tree_of(collection);
+        let ask = |id: &Element<'_>| {
+            let at = point.cluster_time.expect("where there are changes, there is a moment");
+            capture.document_at(collection, id, at)
+        };
+        let subject = Changed { namespace: &namespace, old: tree, ask: &ask };
         let planted = match &collection.uuid {
-            Some(uuid) => change(ground, &namespace, planted, tree, changes.of(uuid))?,
-            None => change(ground, &namespace, planted, tree, std::iter::empty())?,
+            Some(uuid) => change(ground, subject, planted, changes.of(uuid))?,
+            None => change(ground, subject, planted, std::iter::empty())?,
         };
         written.put(collection, Some(&planted))?;
         documents = sum(documents, planted.compared);
@@ -143,7 +148,7 @@ fn settle<W: WriteBlobs>(
                 let again: Vec<_> = collections.iter().collect();
                 scanned.extend(lanes::scan_all(ground, capture, &again, previous)?);
             }
-            settled => return settled.map_err(Error::Mongodb),
+            settled => return Ok(settled?),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 use proptest::prelude::*;
 
 use super::{
-    change::change,
+    change::{Changed, change},
     pair::value_of,
     plant::Planted,
     scan::{Documents, Subject, plant},
@@ -194,9 +194,70 @@ proptest! {
             all.push(Ok((key, ops)));
         }
         let base = (!is_new).then_some(scanned);
-        let changed = change(&ground, "shop.orders", base, Some(old), all.into_iter()).unwrap();
+        let subject = Changed { namespace: "shop.orders", old: Some(old), ask: &nobody };
+        let changed = change(&ground, subject, base, all.into_iter()).unwrap();
         prop_assert_eq!(changed, expected(&ground, &before, &now));
     }
+}
+
+/// Who is asked when nothing has to be.
+fn nobody(_: &Element<'_>) -> Result<Option<Vec<u8>>, source::mongo::Error> {
+    unreachable!("every change is of a form that is known")
+}
+
+#[test]
+fn a_change_of_unknown_form_makes_the_document_what_it_is_at_the_moment() {
+    let bench = Bench::new(Progress::silent());
+    let ground = bench.ground(16 << 20, 1 << 20);
+    // The last two are stored as chunks.
+    let ids = [1, 2, 3, 49, 99];
+    let before: Vec<_> = ids.iter().map(|id| document(*id, 0)).collect();
+    let scanned = expected(&ground, &Map::new(), &map_of(&before));
+    let unknown = |id: u32| {
+        let mut writer = Writer::new();
+        let mut inner = Writer::new();
+        inner.push_binary(b"data", 0, &[1, 2, 3]);
+        writer.push_doc(b"b", &inner.finish());
+        // After the unknown change come others; they are in what is asked for already.
+        let ops = vec![op(id, 0, 2), Op::Diff(writer.finish()), op(id, 1, 2)];
+        Ok((key(&document(id, 0)), ops))
+    };
+    let asked = Mutex::new(Vec::new());
+    let ask = |id: &Element<'_>| {
+        let id = id.as_i64().unwrap() as u32;
+        asked.lock().unwrap().push(id);
+        // One of them is gone at the moment.
+        Ok((id != 3).then(|| document(id, 7)))
+    };
+    let subject = Changed { namespace: "shop.orders", old: None, ask: &ask };
+    let changes = [2, 3, 49].map(unknown);
+    let changed = change(&ground, subject, Some(scanned), changes.into_iter()).unwrap();
+    assert_eq!(*asked.lock().unwrap(), [2, 3, 49], "each once");
+    let after = [(1, 0), (2, 7), (49, 7), (99, 0)].map(|(id, version)| document(id, version));
+    assert_eq!(changed, expected(&ground, &Map::new(), &map_of(&after)));
+
+    // What is put whole afterwards, or was not there when it was scanned, need not be asked for.
+    let ask = nobody;
+    let subject = Changed { ask: &ask, ..subject };
+    let whole = |id: u32, last: Op| {
+        let (key, mut ops) = unknown(id).unwrap();
+        ops.push(last);
+        Ok::<_, source::mongo::Error>((key, ops))
+    };
+    let changes = [whole(2, Op::Put(document(2, 9))), whole(3, Op::Delete), unknown(40)];
+    let changed = change(&ground, subject, Some(scanned), changes.into_iter()).unwrap();
+    let after = [(1, 0), (2, 9), (49, 0), (99, 0)].map(|(id, version)| document(id, version));
+    assert_eq!(changed, expected(&ground, &Map::new(), &map_of(&after)));
+
+    // Where it can't be had there is no snapshot, and what is said is why.
+    let at = crate::format::snapshot::ClusterTime { seconds: 5, increment: 1 };
+    let ask = |_: &Element<'_>| {
+        let (namespace, why) = ("shop.orders".to_owned(), "it is too late".to_owned());
+        Err(source::mongo::Error::NotAsOf { namespace, at, why })
+    };
+    let subject = Changed { ask: &ask, ..subject };
+    let error = change(&ground, subject, Some(scanned), [unknown(1)].into_iter()).unwrap_err();
+    assert!(matches!(error, Error::Mongodb(source::mongo::Error::NotAsOf { .. })), "{error:?}");
 }
 
 fn op(id: u32, at: u32, kind: u8) -> Op {
