@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo build test test-needs docs lint deny bench bench-compare bench-mongodb ci
+.PHONY: demo build test test-needs test-mongodb-matrix docs lint deny bench bench-compare bench-mongodb ci
 
 demo: ## Back up a real directory twice, restore it, compare byte for byte
 	scripts/demo
@@ -19,8 +19,11 @@ else
 endif
 	$(CARGO) test --locked --doc
 
-test-needs: ## What tests need beside Rust: an S3 server, mongod, and packages
+test-needs: ## What tests need beside Rust: an S3 server, mongod, real data, and packages
 	scripts/test-needs
+
+test-mongodb-matrix: ## The MongoDB tests on the older servers, 4.4.2 and 5.0.4
+	scripts/mongodb-matrix
 
 lint:
 	$(CARGO) fmt --all --check

@@ -1,5 +1,7 @@
 //! Real MongoDB servers in processes of their own, for the time of a test.
 
+mod ability;
+
 use std::{
     fs::{self, Permissions},
     future::IntoFuture,
@@ -15,6 +17,8 @@ use mongodb::{
     Client,
     bson::{Document, doc},
 };
+
+pub use ability::{Ability, can, has};
 
 /// How long a server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -149,6 +153,11 @@ impl Deployment {
         let settings = doc! { "electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500 };
         let config = doc! { "_id": SET, "members": members, "settings": settings };
         self.command("admin", doc! { "replSetInitiate": config });
+        self.await_settled();
+    }
+
+    /// Until there is a primary, and all others follow it.
+    pub fn await_settled(&self) {
         let begun = Instant::now();
         while !self.is_settled() {
             assert!(begun.elapsed() < PATIENCE, "the replica set does not come up");
@@ -220,6 +229,13 @@ impl Member {
     pub fn restart(&mut self) {
         self.kill();
         assert!(self.run(), "mongod does not come up again:\n{}", self.log());
+    }
+
+    /// Killed, and begun anew with nothing: as a member of a set it fetches all from the others.
+    pub fn wipe(&mut self) {
+        self.kill();
+        fs::remove_dir_all(self.directory.path().join("data")).unwrap();
+        assert!(self.run(), "mongod does not come up empty:\n{}", self.log());
     }
 
     /// The end of what it wrote.

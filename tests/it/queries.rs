@@ -10,7 +10,7 @@ use mongodb::bson::{
     Timestamp, doc, oid::ObjectId, spec::BinarySubtype,
 };
 
-use crate::mongod::Deployment;
+use crate::mongod::{Ability, Deployment, can};
 
 const DOCUMENTS: i32 = 400;
 const QUERIES: usize = 3000;
@@ -216,8 +216,12 @@ fn random_queries_find_what_the_server_finds() {
         })
         .unwrap();
     let (mut compared, mut hits, mut wrong) = (0, 0, Vec::new());
+    let compares_mod = can(Ability::ModOfFractions);
     for _ in 0..QUERIES {
         let filter = query(&mut chance, &scalars, 2);
+        if !compares_mod && filter.to_string().contains("$mod") {
+            continue;
+        }
         let (theirs, ours) = (ids_by_server(&server, &filter), ids_by_us(&raw, &filter));
         match (theirs, ours) {
             (Ok(theirs), Ok(ours)) if theirs == ours => {

@@ -5,7 +5,7 @@ use mongodb::bson::doc;
 use super::fill;
 use crate::{
     cli::{Desk, said},
-    mongod::Deployment,
+    mongod::{Ability, Deployment, has},
 };
 
 #[test]
@@ -43,7 +43,8 @@ fn a_database_and_files_in_one_snapshot() {
     );
     assert!(desk.ok(&["stats"]).contains("2 files and 200 documents"));
     let listed = desk.json(&["snapshots"]);
-    assert_eq!(listed[0]["mongodb"]["consistency"], "snapshot");
+    let consistency = if has(Ability::ReadAsOfAMoment) { "snapshot" } else { "oplog" };
+    assert_eq!(listed[0]["mongodb"]["consistency"], consistency);
     assert_eq!(desk.run(&["check"]).code, 0);
     // The files are there as ever.
     assert!(desk.ok(&["ls", "latest"]).contains("a.txt"));
@@ -89,4 +90,31 @@ fn where_the_connection_string_comes_from() {
         "{}",
         refused.err
     );
+}
+
+#[test]
+fn a_limit_on_reading_is_kept_and_counts_when_the_way_is_chosen() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 0..6000);
+    // Three fifths of it are the time in which all must be read, if it is to be as of a moment.
+    let window = doc! { "setParameter": 1, "minSnapshotHistoryWindowInSeconds": 5 };
+    if has(Ability::ReadAsOfAMoment) {
+        set.command("admin", window);
+    }
+    let desk = Desk::new();
+    desk.init();
+    let uri = set.uri();
+    let fast = desk.json_lines(&["backup", &uri]).pop().unwrap();
+    let bytes = fast["total_bytes_processed"].as_f64().unwrap();
+    let chosen = if has(Ability::ReadAsOfAMoment) { "snapshot" } else { "oplog" };
+    assert_eq!(fast["consistency"], chosen, "{fast}");
+    let kib_a_second = bytes / 1024.0 / 4.0;
+    let limit = format!("{}", kib_a_second as u32);
+    let slow = desk.json_lines(&["backup", &uri, "--limit-read", &limit]).pop().unwrap();
+    assert_eq!(slow["docs_unmodified"], 6000, "{slow}");
+    assert_eq!(slow["consistency"], "oplog", "{slow}");
+    let seconds = slow["total_duration"].as_f64().unwrap();
+    assert!(seconds >= 4.0, "{bytes} bytes in {seconds} s");
+    let said = desk.run(&["backup", &uri, "--limit-read", "0"]);
+    assert_eq!(said.code, 2, "{}", said.err);
 }

@@ -4,10 +4,18 @@ mod again;
 mod canonical;
 mod command;
 mod everything;
+mod killed;
+mod meanwhile;
 mod moment;
 mod stopped;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use icecore::{
     ambient::Ambient,
@@ -83,10 +91,14 @@ impl World {
     }
 
     pub fn back_up_sources(&self, sources: Sources, skip: bool) -> Result<Outcome, Error> {
+        self.back_up_as("host", sources, skip)
+    }
+
+    pub fn back_up_as(&self, host: &str, sources: Sources, skip: bool) -> Result<Outcome, Error> {
         let options = backup::Options {
             tags: Vec::new(),
             excludes: Vec::new(),
-            host: "host".into(),
+            host: host.into(),
             time: None,
             force: false,
             skip_if_unchanged: skip,
@@ -134,6 +146,27 @@ pub fn sources(uri: &str, change: impl FnOnce(&mut mongo::Options)) -> Sources {
     options.db = link.facts().database.clone();
     change(&mut options);
     backup::Deployment { link, options }.into()
+}
+
+/// Calls `act` each time the capture has read the catalogue of `shop`, with how often it had
+/// before. What `act` does to the catalogue is not in what was read. It goes by a collection that
+/// is looked at last and left out.
+pub fn after_readings(
+    set: &Deployment,
+    options: &mut mongo::Options,
+    act: impl Fn(u32) + Send + Sync + 'static,
+) {
+    // It is there already when there are more backups than one.
+    let _ = set.try_command("shop", doc! { "create": "zz" });
+    let readings = AtomicU32::new(0);
+    let wanted = options.wanted.clone();
+    options.wanted = Arc::new(move |namespace| {
+        if namespace.collection != "zz" {
+            return wanted(namespace);
+        }
+        act(readings.fetch_add(1, Relaxed));
+        false
+    });
 }
 
 /// All documents of a collection's tree, byte for byte.

@@ -13,7 +13,7 @@ use icecore::{
 use mongodb::bson::{Document, Timestamp, doc, rawdoc};
 
 use super::{World, fill, sorted};
-use crate::mongod::Deployment;
+use crate::mongod::{Ability, Deployment, can};
 
 /// What the server held at a moment of its past.
 fn at(set: &Deployment, collection: &str, time: ClusterTime) -> Vec<Vec<u8>> {
@@ -47,6 +47,10 @@ fn scribble(set: &Deployment, stop: &AtomicBool) {
 }
 
 fn as_of_the_recorded_moment(wanted: Wanted) {
+    // Without it nobody can tell what stood there while others write.
+    if !can(Ability::ReadAsOfAMoment) {
+        return;
+    }
     let set = Deployment::replica_set();
     fill(&set, "orders", 0..20_000);
     fill(&set, "stock", 0..100);

@@ -9,10 +9,10 @@ use icecore::{
 use mongodb::bson::{Document, doc};
 
 use super::{
-    begin, expected, fill, link, scan_all, since,
+    begin, expected, fill, link, scan_all,
     state::{State, scan_slowly, settled},
 };
-use crate::mongod::Deployment;
+use crate::mongod::{Ability, Deployment, can, has};
 
 /// The next `times` getMores fail as `how` says.
 fn break_get_more(set: &Deployment, times: i32, how: Document) {
@@ -106,10 +106,10 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
         Link::connect(&uri, &Connect::to(Purpose::Read)).unwrap()
     };
     let keeper = user("keeper", vec![doc! { "role": "backup", "db": "admin" }]);
-    assert_eq!(keeper.facts().history_window.is_some(), since(5));
+    assert_eq!(keeper.facts().history_window.is_some(), has(Ability::ReadAsOfAMoment));
     assert!(!keeper.facts().uri.contains("keeper"), "{}", keeper.facts().uri);
     for consistency in [Wanted::Auto, Wanted::Oplog, Wanted::Snapshot] {
-        if consistency == Wanted::Snapshot && !since(5) {
+        if consistency == Wanted::Snapshot && !can(Ability::ReadAsOfAMoment) {
             continue;
         }
         let options = icecore::source::mongo::Options {
@@ -136,7 +136,7 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
 
     // One who may read a database captures that, at one moment, without the oplog.
     let reader = user("reader", vec![doc! { "role": "read", "db": "shop" }]);
-    if since(5) {
+    if has(Ability::ReadAsOfAMoment) {
         let capture = begin(&reader, Wanted::Auto).unwrap();
         assert_eq!(scan_all(&capture)["shop.orders"].len(), 100);
     }

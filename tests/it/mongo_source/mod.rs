@@ -38,12 +38,6 @@ pub fn settle(capture: &mut Capture) -> Settled {
     capture.settle(&Progress::silent()).unwrap()
 }
 
-/// Whether the servers of this run have at least this version.
-pub fn since(major: u32) -> bool {
-    let version = crate::mongod::version();
-    version.split('.').next().unwrap().parse::<u32>().unwrap() >= major
-}
-
 /// The kind and bytes of a document's `_id`.
 pub fn id_of(document: &[u8]) -> Vec<u8> {
     let document = RawDocument::from_bytes(document).unwrap();

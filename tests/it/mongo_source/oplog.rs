@@ -14,10 +14,10 @@ use icecore::{
 use mongodb::bson::{Document, doc};
 
 use super::{
-    begin, expected, fill, link, since,
+    begin, expected, fill, link,
     state::{State, scan_slowly, settled},
 };
-use crate::mongod::{Deployment, Wish};
+use crate::mongod::{Ability, Deployment, Wish, can};
 
 const DOCUMENTS: i32 = 25_000;
 
@@ -35,7 +35,7 @@ fn comes_to_the_moment_exactly(set: &Deployment) {
     for collection in ["orders", "stock", "doomed", "old", "away"] {
         fill(set, collection, DOCUMENTS);
     }
-    if since(5) {
+    if can(Ability::TimeSeries) {
         set.command("shop", doc! { "create": "heat", "timeseries": { "timeField": "t" } });
     }
     let stop = AtomicBool::new(false);
@@ -52,7 +52,7 @@ fn comes_to_the_moment_exactly(set: &Deployment) {
         others.pop().unwrap().join().unwrap();
         stop.store(true, Relaxed);
         // Where the moment can be read again, the writers are still at it when it is chosen.
-        if !since(5) {
+        if !can(Ability::ReadAsOfAMoment) {
             others.into_iter().for_each(|other| other.join().unwrap());
         }
         let done = settled(&mut capture, &mut state);
@@ -215,7 +215,8 @@ fn a_capped_collection_keeps_its_order() {
     assert!(there.len() > 10_000 && there.len() < 24_000, "{} are left", there.len());
     let there: Vec<&Vec<u8>> = there.iter().collect();
     // Older servers don't log what falls out of it: those may still be there.
-    let equal = if since(5) { found == there } else { found.ends_with(&there) };
+    let equal =
+        if can(Ability::CappedDeletesInOplog) { found == there } else { found.ends_with(&there) };
     assert!(equal, "{} found, {} there", found.len(), there.len());
 }
 
@@ -302,7 +303,7 @@ fn collections_that_come_and_go_elsewhere_are_nobodys_business() {
 
 #[test]
 fn reads_of_a_moment_that_has_passed_or_was_renamed_away_go_on_by_the_oplog() {
-    if !since(5) {
+    if !can(Ability::ReadAsOfAMoment) {
         return;
     }
     let set = Deployment::replica_set();

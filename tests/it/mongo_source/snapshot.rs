@@ -3,20 +3,23 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
+    time::Duration,
 };
 
 use icecore::{
+    document,
     format::snapshot::Consistency,
-    source::mongo::{Keys, Kind, Wanted},
+    progress::Progress,
+    source::mongo::{Collection, Error, Keys, Kind, Wanted},
 };
-use mongodb::bson::{Document, RawDocument, doc};
+use mongodb::bson::{Bson, Document, RawDocument, doc};
 
-use super::{begin, fill, found, link, names, scan, scan_all, settle, since};
-use crate::mongod::Deployment;
+use super::{begin, fill, found, link, names, scan, scan_all, settle};
+use crate::mongod::{Ability, Deployment, can, has};
 
 #[test]
 fn all_collections_stand_at_one_moment_while_others_write() {
-    if !since(5) {
+    if !can(Ability::ReadAsOfAMoment) {
         return only_by_the_oplog();
     }
     let set = Deployment::replica_set();
@@ -46,7 +49,7 @@ fn all_collections_stand_at_one_moment_while_others_write() {
             }
         });
         let mut capture = begin(&link(&set), Wanted::Snapshot).unwrap();
-        thread::sleep(std::time::Duration::from_millis(200));
+        thread::sleep(Duration::from_millis(200));
         let contents = scan_all(&capture);
         let settled = settle(&mut capture);
         stop.store(true, Relaxed);
@@ -67,12 +70,12 @@ fn the_catalogue_has_every_kind_of_collection_raw() {
         { "key": { "n": -1.0 }, "name": "by n", "sparse": true },
     ] });
     run(doc! { "create": "dear", "viewOn": "orders", "pipeline": [{ "$match": { "n": 1 } }] });
-    if since(5) {
+    if can(Ability::TimeSeries) {
         run(doc! { "create": "heat", "timeseries": { "timeField": "t", "metaField": "m" } });
         let now = mongodb::bson::DateTime::now();
         run(doc! { "insert": "heat", "documents": [{ "t": now, "m": 1 }] });
     }
-    if since(6) {
+    if can(Ability::ClusteredCollections) {
         let key = doc! { "key": { "_id": 1 }, "unique": true };
         run(doc! { "create": "clustered", "clusteredIndex": key });
     }
@@ -86,7 +89,7 @@ fn the_catalogue_has_every_kind_of_collection_raw() {
     let settled = settle(&mut capture);
     let mut there =
         vec!["admin.mine", "shop.clustered", "shop.dear", "shop.orders", "shop.system.js"];
-    if since(5) {
+    if has(Ability::TimeSeries) {
         there.insert(3, "shop.heat");
     }
     assert_eq!(names(&settled), there);
@@ -102,7 +105,7 @@ fn the_catalogue_has_every_kind_of_collection_raw() {
     assert_eq!(options.get_str("viewOn").unwrap(), "orders");
     assert_eq!(contents["shop.clustered"].len(), 2);
     assert!(!contents.contains_key("shop.dear"));
-    if !since(5) {
+    if !has(Ability::TimeSeries) {
         return;
     }
     let heat = found(&settled, "shop.heat");
@@ -116,7 +119,7 @@ fn the_catalogue_has_every_kind_of_collection_raw() {
 fn documents_no_driver_would_write_come_out_byte_for_byte() {
     let set = Deployment::replica_set();
     let mut raw = mongodb::bson::rawdoc! { "_id": 1, "a": "xx", "b": 1, "b": 2, "": { "": 3 } };
-    if since(5) {
+    if can(Ability::DollarNames) {
         raw.append(mongodb::bson::cstr!("$set"), 1);
     }
     let mut bytes = raw.into_bytes();
@@ -151,7 +154,7 @@ fn only_by_the_oplog() {
 
 #[test]
 fn a_drop_or_rename_never_makes_a_collection_empty() {
-    if !since(5) {
+    if !can(Ability::ReadAsOfAMoment) {
         return only_by_the_oplog();
     }
     let set = Deployment::replica_set();
@@ -166,4 +169,78 @@ fn a_drop_or_rename_never_makes_a_collection_empty() {
         let error = scan(&capture, &collection).unwrap_err();
         assert!(error.is_start_again(), "{error}");
     }
+}
+
+#[test]
+fn one_document_is_read_as_of_a_moment_or_it_is_said_why_not() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 20);
+    set.command("shop", doc! { "create": "log", "capped": true, "size": 4096 });
+    set.command("shop", doc! { "insert": "log", "documents": [{ "_id": 1 }] });
+    let german = doc! { "locale": "de", "strength": 1 };
+    set.command("shop", doc! { "create": "words", "collation": german });
+    set.command("shop", doc! { "insert": "words", "documents": [{ "_id": "a" }] });
+    let link = link(&set);
+    let mut capture = begin(&link, Wanted::Oplog).unwrap();
+    let [log, orders, words] =
+        capture.collections().cloned().collect::<Vec<_>>().try_into().unwrap();
+    scan_all(&capture);
+    let at = settle(&mut capture).point.cluster_time.unwrap();
+    let read = |collection: &Collection, id: Bson| {
+        let wanted = doc! { "_id": id }.to_vec().unwrap();
+        let id = document::get(&wanted, b"_id").unwrap().unwrap();
+        capture.document_at(collection, &id, at)
+    };
+    let why_not = |collection: &Collection| match read(collection, 3.into()).unwrap_err() {
+        Error::NotAsOf { why, .. } => why,
+        other => panic!("{other}"),
+    };
+    assert!(why_not(&log).contains("capped"));
+    if !can(Ability::ReadAsOfAMoment) {
+        assert!(why_not(&orders).contains("from 5.0 on"));
+        return;
+    }
+    let then = read(&orders, 3.into()).unwrap().unwrap();
+    let update = doc! { "q": { "_id": { "$lt": 5 } }, "u": { "$inc": { "n": 1 } }, "multi": true };
+    set.command("shop", doc! { "update": "orders", "updates": [update] });
+    let delete = doc! { "q": { "_id": 4 }, "limit": 1 };
+    set.command("shop", doc! { "delete": "orders", "deletes": [delete] });
+    set.command("shop", doc! { "insert": "orders", "documents": [{ "_id": 99 }] });
+    assert_eq!(read(&orders, 3.into()).unwrap().unwrap(), then, "as it was");
+    assert_eq!(read(&orders, 3.0.into()).unwrap().unwrap(), then, "1.0 is the id 1");
+    assert!(read(&orders, 4.into()).unwrap().is_some(), "it was there then");
+    assert_eq!(read(&orders, 99.into()).unwrap(), None, "it was not there then");
+    assert_eq!(read(&words, "A".into()).unwrap(), None, "the collation's opinion is not ours");
+    assert!(read(&words, "a".into()).unwrap().is_some());
+
+    set.command("admin", doc! { "renameCollection": "shop.words", "to": "shop.letters" });
+    let error = read(&words, "a".into()).unwrap_err();
+    assert!(error.is_start_again(), "{error}");
+    let window = doc! { "setParameter": 1, "minSnapshotHistoryWindowInSeconds": 1 };
+    set.command("admin", window);
+    for round in 0..40 {
+        if read(&orders, 3.into()).is_err() {
+            break;
+        }
+        assert!(round < 39, "the server looks back for ever");
+        let update = doc! { "q": { "_id": 7 }, "u": { "$inc": { "n": 1 } } };
+        set.command("shop", doc! { "update": "orders", "updates": [update] });
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(why_not(&orders).contains("old"), "{}", why_not(&orders));
+}
+
+#[test]
+fn it_settles_no_further_once_it_is_cancelled() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 20);
+    let mut capture = begin(&link(&set), Wanted::Oplog).unwrap();
+    scan_all(&capture);
+    fill(&set, "stock", 20);
+    let progress = Progress::silent();
+    progress.cancel();
+    assert!(matches!(capture.settle(&progress), Err(Error::Cancelled)));
+    // Nothing is lost by it.
+    let again = capture.settle(&Progress::silent());
+    assert!(matches!(again, Ok(_) | Err(Error::ScanAgain { .. })));
 }

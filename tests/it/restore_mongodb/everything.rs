@@ -6,15 +6,12 @@ use mongodb::bson::{
 };
 
 use super::*;
-use crate::{mongod::version, sink_mongo::awkward};
+use crate::{
+    mongod::{Ability, can},
+    sink_mongo::awkward,
+};
 
-fn at_least(wanted: &str) -> bool {
-    let numbers =
-        |text: &str| -> Vec<u32> { text.split('.').map(|n| n.parse().unwrap()).collect() };
-    numbers(&version()) >= numbers(wanted)
-}
-
-fn every_type() -> Document {
+pub fn every_type() -> Document {
     let generic = |subtype| Binary { subtype, bytes: vec![1, 2, 3] };
     doc! {
         "_id": "types",
@@ -46,7 +43,7 @@ fn every_type() -> Document {
     }
 }
 
-fn every_id() -> Vec<Document> {
+pub fn every_id() -> Vec<Document> {
     let ids: Vec<Bson> = vec![
         Bson::MinKey,
         Bson::Null,
@@ -116,7 +113,7 @@ fn special_kinds(deployment: &Deployment, db: &str) {
         { "key": { "x": 1, "y": 1 }, "name": "simple", "collation": { "locale": "simple" } },
         { "key": { "z": 1 }, "name": "french", "collation": { "locale": "fr" } },
     ] });
-    if at_least("5.0.0") {
+    if can(Ability::TimeSeries) {
         run(doc! { "create": "series", "timeseries": { "timeField": "t", "metaField": "m",
         "granularity": "minutes" }, "expireAfterSeconds": 1_000_000_000_i64 });
         let points = (0..300).map(|n| {
@@ -128,10 +125,12 @@ fn special_kinds(deployment: &Deployment, db: &str) {
         run(doc! { "createIndexes": "series", "indexes": [{ "key": { "m.s": 1, "t": -1 },
         "name": "secondary" }] });
     }
-    if at_least("5.3.0") {
+    if can(Ability::ClusteredCollections) {
         run(doc! { "create": "clustered", "clusteredIndex": { "key": { "_id": 1 },
         "unique": true, "name": "by id" } });
         insert(deployment, db, "clustered", (0..50).map(|id| doc! { "_id": id }).collect());
+    }
+    if can(Ability::PreAndPostImages) {
         run(doc! { "create": "images", "changeStreamPreAndPostImages": { "enabled": true } });
         insert(deployment, db, "images", vec![doc! { "_id": 1 }]);
     }
@@ -159,7 +158,7 @@ fn special_kinds(deployment: &Deployment, db: &str) {
     "collation": { "locale": "sv" } });
 }
 
-fn indexes_of_all_kinds(deployment: &Deployment, db: &str) {
+pub fn indexes_of_all_kinds(deployment: &Deployment, db: &str) {
     let places = (0..30).map(|n| {
         let place = doc! { "type": "Point", "coordinates": [n, n] };
         doc! { "_id": n, "u": n, "s": if n % 2 == 0 { Bson::Null } else { n.into() },
@@ -187,11 +186,8 @@ fn indexes_of_all_kinds(deployment: &Deployment, db: &str) {
         "numericOrdering": true } },
         doc! { "key": { "h": 1 }, "name": "hidden", "hidden": true },
     ];
-    if at_least("5.0.0") {
+    if can(Ability::PrepareUnique) {
         indexes.push(doc! { "key": { "u": 1, "w": 1 }, "name": "prepared", "prepareUnique": true });
-    }
-    if at_least("5.0.0") && !at_least("6.0.0") {
-        indexes.pop();
     }
     deployment.command(db, doc! { "createIndexes": "indexed", "indexes": indexes });
 }

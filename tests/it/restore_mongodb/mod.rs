@@ -2,7 +2,7 @@
 
 mod command;
 mod conflicts;
-mod everything;
+pub mod everything;
 mod undo;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -238,7 +238,7 @@ fn all(deployment: &Deployment, db: &str, collection: &str) -> Vec<Document> {
 }
 
 /// What a database holds: the hash of each collection, what it is, and its indexes.
-fn described(deployment: &Deployment, db: &str) -> BTreeMap<String, Bson> {
+pub fn described(deployment: &Deployment, db: &str) -> BTreeMap<String, Bson> {
     let mut all = BTreeMap::new();
     let list = |command| {
         let reply = deployment.command(db, command);
