@@ -183,6 +183,8 @@ pub const RESTORE_BATCH_BYTES: usize = 12 * MIB;
 pub const RESTORE_ROUNDS_MAX: usize = 32;
 /// A server that changes its role or is away is waited for so long.
 pub const RESTORE_PATIENCE_SECONDS: u64 = 60;
+/// What a server lost that was killed after a restore wrote to it is written again so often.
+pub const RESTORE_AGAIN_MAX: u32 = 3;
 /// Live documents are sorted in so much memory, before they spill; longer ones stand there by
 /// their hash.
 pub const RESTORE_SORT_BYTES: usize = 256 * MIB;

@@ -105,6 +105,23 @@ impl Writer {
         self.push_raw(kind::ARRAY, name, array);
     }
 
+    /// An array of documents, each copied once.
+    pub fn push_docs(&mut self, name: &[u8], documents: &[&[u8]]) {
+        // Of each also a type, a place as a name, and its end.
+        let bytes = documents.iter().map(|document| document.len() + 12).sum::<usize>();
+        self.bytes.reserve(name.len() + bytes + 8);
+        self.push_raw(kind::ARRAY, name, &[]);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        for (place, document) in documents.iter().enumerate() {
+            let (digits, from) = decimal(place);
+            self.push_raw(kind::DOCUMENT, &digits[from..], document);
+        }
+        self.bytes.push(0);
+        let length = i32::try_from(self.bytes.len() - start).expect("an array is below 2 GiB");
+        self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
     /// The whole document.
     pub fn finish(mut self) -> Vec<u8> {
         self.bytes.push(0);
@@ -212,6 +229,19 @@ mod tests {
         let names: Vec<_> = elements(all[8].value).map(|e| e.unwrap().name).collect();
         assert_eq!((names.len(), names[9], names[12]), (13, &b"9"[..], &b"12"[..]));
         assert_eq!(all[9].value, b"\x05\0\0\0\0");
+    }
+
+    #[test]
+    fn documents_in_an_array_stand_as_if_pushed_one_by_one() {
+        let doc = one_of_each();
+        for count in [0, 1, 12, 101] {
+            let mut array = ArrayWriter::new();
+            (0..count).for_each(|_| array.push_doc(&doc));
+            let (mut one_by_one, mut at_once) = (Writer::new(), Writer::new());
+            one_by_one.push_array(b"a", &array.finish());
+            at_once.push_docs(b"a", &vec![&doc[..]; count]);
+            assert_eq!(at_once.finish(), one_by_one.finish());
+        }
     }
 
     #[test]

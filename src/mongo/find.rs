@@ -109,7 +109,10 @@ fn first_error(asked: &Asked, error: Driver) -> Error {
 }
 
 /// Older servers know the question only by its old name.
-async fn ask_who(client: &Client, criteria: &SelectionCriteria) -> Result<RawDocumentBuf, Driver> {
+pub(super) async fn ask_who(
+    client: &Client,
+    criteria: &SelectionCriteria,
+) -> Result<RawDocumentBuf, Driver> {
     let admin = client.database("admin");
     for name in ["hello", "isMaster"] {
         let mut command = RawDocumentBuf::new();

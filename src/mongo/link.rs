@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 use mongodb::{
     Client,
     error::{Error as Driver, ErrorKind},
@@ -15,7 +15,7 @@ use super::{
     Cursor, Error, Facts,
     cursor::Question,
     error::Asked,
-    find::{find, primary},
+    find::{ask_who, find, primary},
     throttle::Throttle,
 };
 
@@ -82,9 +82,19 @@ impl Link {
         &self.inner.facts
     }
 
+    /// Who is logged in, without the database that knows the name.
+    pub fn user(&self) -> Option<&str> {
+        self.inner.user.as_deref()
+    }
+
     /// The reply to `command`, run in `db`. The command's first field is its name. What the
     /// driver keeps of a reply is a decoded document: fields of one name are one field.
     pub fn run(&self, db: &str, command: &[u8]) -> Result<Vec<u8>, Error> {
+        self.run_owned(db, command.to_vec())
+    }
+
+    /// The same of a command that is long, and not needed any more.
+    pub fn run_owned(&self, db: &str, command: Vec<u8>) -> Result<Vec<u8>, Error> {
         let (asked, command) = self.asked(db, command)?;
         let database = self.inner.client.database(db);
         let call = database.run_raw_command(command);
@@ -104,7 +114,7 @@ impl Link {
     /// The batches of `command` (a find, an aggregate, a listing), of at most `documents_max`
     /// documents each, byte for byte as the server sends them. Errors come with the first batch.
     pub fn cursor(&self, db: &str, command: &[u8], documents_max: u32) -> Result<Cursor, Error> {
-        let (asked, command) = self.asked(db, command)?;
+        let (asked, command) = self.asked(db, command.to_vec())?;
         let question = Question { asked, command, documents_max };
         Ok(Cursor::open(self, question, self.inner.throttle.clone()))
     }
@@ -155,6 +165,26 @@ impl Link {
         self.block_on(async { tokio::time::sleep(how_long).await });
     }
 
+    /// What the server's process is called that would answer now: another name is another process,
+    /// which may not know all that the one before it had acknowledged. None: it does not tell
+    /// (before 4.4).
+    pub fn process(&self) -> Result<Option<Vec<u8>>, Error> {
+        let criteria = match self.inner.purpose {
+            Purpose::Read => self.inner.client.selection_criteria().cloned(),
+            Purpose::Write => None,
+        };
+        let criteria = criteria.unwrap_or_else(primary);
+        self.patiently(|| {
+            let command = rawdoc! { "hello": 1 };
+            let asked = asked("admin", command.as_bytes(), &self.inner.facts.uri, None);
+            let hello = self.block_on(ask_who(&self.inner.client, &criteria));
+            let hello = hello.map_err(|error| asked.error(error))?;
+            let version = hello.get_document("topologyVersion").ok();
+            let process = version.and_then(|version| version.get_object_id("processId").ok());
+            Ok(process.map(|process| process.bytes().to_vec()))
+        })
+    }
+
     pub(super) fn client(&self) -> &Client {
         &self.inner.client
     }
@@ -167,9 +197,9 @@ impl Link {
         self.inner.runtime.block_on(future)
     }
 
-    fn asked(&self, db: &str, command: &[u8]) -> Result<(Asked, RawDocumentBuf), Error> {
-        let asked = asked(db, command, &self.inner.facts.uri, self.inner.user.clone());
-        match RawDocumentBuf::from_bytes(command.to_vec()) {
+    fn asked(&self, db: &str, command: Vec<u8>) -> Result<(Asked, RawDocumentBuf), Error> {
+        let asked = asked(db, &command, &self.inner.facts.uri, self.inner.user.clone());
+        match RawDocumentBuf::from_bytes(command) {
             Ok(command) => Ok((asked, command)),
             Err(why) => Err(asked.unreadable(why)),
         }

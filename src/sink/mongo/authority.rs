@@ -1,39 +1,54 @@
 //! Users and roles, merged into those of a server.
 
 use super::{
-    Error, namespaces,
+    Error,
+    command::text_in,
+    look, namespaces,
     writers::{Op, Order, Writers},
 };
 use crate::{
-    document::{Writer, namespace::Namespace},
+    document::{ArrayWriter, Writer, get, namespace::Namespace},
     mongo::Link,
 };
+use bytes::Bytes;
 
 /// Raw documents of `admin.system.users` and `admin.system.roles`.
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
-    pub users: Vec<bytes::Bytes>,
-    pub roles: Vec<bytes::Bytes>,
+    pub users: Vec<Bytes>,
+    pub roles: Vec<Bytes>,
 }
 
 /// The names that the role `restore` may use for it.
 const USERS: &str = "tempusers";
 const ROLES: &str = "temproles";
 
-/// Adds what is new and replaces what has the same name; with `drop`, removes all others, too.
-/// The server does it from two collections that are there for that long only.
-pub fn merge_authority(link: &Link, authority: &Authority, drop: bool) -> Result<(), Error> {
+const ROLE_NOT_FOUND: i32 = 31;
+
+/// Adds what is new; what has the same name stays as it is, or with `replace` is replaced. Others
+/// stay. Gives why users were not replaced.
+pub fn merge_authority(
+    link: &Link,
+    authority: &Authority,
+    replace: bool,
+) -> Result<Vec<String>, Error> {
     let (users, roles) = (Namespace::new("admin", USERS), Namespace::new("admin", ROLES));
     let put = put(link, &users, &authority.users)
         .and_then(|()| put(link, &roles, &authority.roles))
-        .and_then(|()| merge(link, &users, &roles, drop));
+        .and_then(|()| merge(link, &users, &roles));
     // Secrets are not left lying, whatever came of it.
     let gone = [&users, &roles].map(|place| namespaces::drop(link, place));
     put?;
-    gone.into_iter().collect()
+    gone.into_iter().collect::<Result<(), Error>>()?;
+    if !replace {
+        return Ok(Vec::new());
+    }
+    // The server has passed by those that were there (6.0.5).
+    authority.roles.iter().try_for_each(|role| update_role(link, role))?;
+    replace_users(link, &authority.users)
 }
 
-fn put(link: &Link, place: &Namespace, documents: &[bytes::Bytes]) -> Result<(), Error> {
+fn put(link: &Link, place: &Namespace, documents: &[Bytes]) -> Result<(), Error> {
     namespaces::drop(link, place)?;
     namespaces::create(link, place, &Writer::new().finish(), None)?;
     let mut writers = Writers::start(link, place, Order::Kept, 1);
@@ -43,13 +58,59 @@ fn put(link: &Link, place: &Namespace, documents: &[bytes::Bytes]) -> Result<(),
     writers.finish().map(|_| ())
 }
 
-fn merge(link: &Link, users: &Namespace, roles: &Namespace, drop: bool) -> Result<(), Error> {
+/// The server does it from two collections that are there for that long only.
+fn merge(link: &Link, users: &Namespace, roles: &Namespace) -> Result<(), Error> {
     let mut command = Writer::new();
     command.push_i32(b"_mergeAuthzCollections", 1);
     command.push_str(b"tempUsersCollection", users.to_string());
     command.push_str(b"tempRolesCollection", roles.to_string());
     command.push_str(b"db", "");
-    command.push_bool(b"drop", drop);
+    // With it, all others would go.
+    command.push_bool(b"drop", false);
     let run = link.run("admin", &command.finish());
     run.map(|_| ()).map_err(|source| Error::Authority { source })
+}
+
+/// No command sets a password as it is stored, but whoever may restore may write here.
+fn replace_users(link: &Link, users: &[Bytes]) -> Result<Vec<String>, Error> {
+    let place = Namespace::new("admin", "system.users");
+    let mut writers = Writers::start(link, &place, Order::Any, 1);
+    for user in users {
+        let there = look::by_ids(link, &place, [&user[..]])?.pop();
+        if let Some(was) = there.filter(|there| there != user) {
+            writers.push(Op::Replace { document: user.clone(), was })?;
+        }
+    }
+    let left = writers.finish()?.failures.into_iter();
+    Ok(left.map(|failure| failure.why).collect())
+}
+
+/// Nobody may write to where roles lie; a command sets all that they are.
+fn update_role(link: &Link, role: &[u8]) -> Result<(), Error> {
+    let mut command = Writer::new();
+    command.push_str(b"updateRole", text_in(role, b"role").unwrap_or_default());
+    for name in ["privileges", "roles", "authenticationRestrictions"] {
+        match get(role, name.as_bytes()).ok().flatten() {
+            Some(field) => command.push(&field),
+            None => command.push_array(name.as_bytes(), &ArrayWriter::new().finish()),
+        }
+    }
+    run_for_role(link, role, command)
+}
+
+/// Drops the role that a document of `admin.system.roles` is about, also from those who have it;
+/// that there is none is no error.
+pub fn drop_role(link: &Link, role: &[u8]) -> Result<(), Error> {
+    let mut command = Writer::new();
+    command.push_str(b"dropRole", text_in(role, b"role").unwrap_or_default());
+    run_for_role(link, role, command)
+}
+
+fn run_for_role(link: &Link, role: &[u8], command: Writer) -> Result<(), Error> {
+    let db = text_in(role, b"db").unwrap_or_default();
+    match link.run(&db, &command.finish()) {
+        Err(error) if error.code() == Some(ROLE_NOT_FOUND) => Ok(()),
+        Err(source) => Err(Error::Authority { source }),
+        Ok(_) => Ok(()),
+    }
 }

@@ -15,17 +15,17 @@ pub(super) fn on(name: &str, place: &Namespace) -> Writer {
 
 /// `{insert: ..., documents: [...]}`, written by one member before the answer comes: the rest of
 /// the set is waited for once, at the end of it all.
-pub(super) fn insert<'a>(
+pub(super) fn insert(
     place: &Namespace,
-    documents: impl IntoIterator<Item = &'a [u8]>,
+    documents: &[&[u8]],
     ordered: bool,
     bypass: bool,
 ) -> Vec<u8> {
-    let mut list = ArrayWriter::new();
-    documents.into_iter().for_each(|document| list.push_doc(document));
     let mut command = on("insert", place);
     command.push_bool(b"ordered", ordered);
-    finish(command, "documents", list, bypass)
+    options(&mut command, bypass);
+    command.push_docs(b"documents", documents);
+    command.finish()
 }
 
 /// `{update: ..., updates: [...]}`.
@@ -43,14 +43,18 @@ pub(super) fn delete(place: &Namespace, statements: ArrayWriter) -> Vec<u8> {
 }
 
 fn finish(mut command: Writer, name: &str, list: ArrayWriter, bypass: bool) -> Vec<u8> {
+    options(&mut command, bypass);
+    command.push_array(name.as_bytes(), &list.finish());
+    command.finish()
+}
+
+fn options(command: &mut Writer, bypass: bool) {
     if bypass {
         command.push_bool(b"bypassDocumentValidation", true);
     }
     let mut concern = Writer::new();
     concern.push_i32(b"w", 1);
     command.push_doc(b"writeConcern", &concern.finish());
-    command.push_array(name.as_bytes(), &list.finish());
-    command.finish()
 }
 
 /// The statement that writes `document` where `_id` stands: in place of the document there, if it
@@ -186,7 +190,7 @@ mod tests {
         let statement = write_statement(&document, None, craft).unwrap();
         assert_eq!(get(&statement, b"u").unwrap().unwrap().kind, kind::ARRAY);
         assert!(is_true(&statement, b"upsert") && !is_true(&statement, b"multi"));
-        let command = insert(&place, [&document[..]], false, true);
+        let command = insert(&place, &[&document[..]], false, true);
         assert_eq!(text_in(&command, b"insert").as_deref(), Some("c"));
         assert!(is_true(&command, b"bypassDocumentValidation") && !is_true(&command, b"ordered"));
     }

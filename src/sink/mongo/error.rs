@@ -17,7 +17,7 @@ pub enum Error {
     Look { place: Namespace, source: mongo::Error },
     #[error("cannot list the collections of {db}")]
     List { db: String, source: mongo::Error },
-    #[error("cannot restore users and roles")]
+    #[error("cannot write users and roles")]
     Authority { source: mongo::Error },
     #[error("a majority of the replica set has not confirmed what was written")]
     Majority { source: mongo::Error },

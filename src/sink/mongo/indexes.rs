@@ -103,10 +103,11 @@ fn ask(
     specs: &[Vec<u8>],
     built: &mut Built,
 ) -> Result<(), mongo::Error> {
-    match link.run(&place.db, &command(place, specs, false)) {
+    // What is there already is not built twice, so that it may be asked for twice.
+    match link.ask(&place.db, &command(place, specs, false)) {
         Err(error) if error.code() == Some(INVALID_OPTION) => {
             built.options_left_out = true;
-            link.run(&place.db, &command(place, specs, true)).map(|_| ())
+            link.ask(&place.db, &command(place, specs, true)).map(|_| ())
         }
         run => run.map(|_| ()),
     }

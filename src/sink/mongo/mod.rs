@@ -10,7 +10,7 @@ mod namespaces;
 mod reply;
 mod writers;
 
-pub use authority::{Authority, merge_authority};
+pub use authority::{Authority, drop_role, merge_authority};
 pub use craft::Craft;
 pub use error::Error;
 pub use indexes::{Built, build, drop_index, is_ttl, name_of, wanted};

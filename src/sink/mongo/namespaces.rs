@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     document::{Writer, get, namespace::Namespace},
+    limits::SCAN_FAILURES_MAX,
     mongo::{self, Link},
 };
 
@@ -77,6 +78,7 @@ pub fn create(
     let failed = |source| Error::Create { place: place.clone(), source };
     let mut created = Created { options_left_out: Vec::new(), expires: false };
     created.expires = matches!(get(options, EXPIRES), Ok(Some(_)));
+    let mut failures = 0;
     loop {
         let mut left_out: Vec<&[u8]> = NOT_OPTIONS.to_vec();
         left_out.push(EXPIRES);
@@ -86,6 +88,15 @@ pub fn create(
             Ok(_) => return Ok(created),
             Err(error) => error,
         };
+        if error.is_passing() && failures < SCAN_FAILURES_MAX {
+            failures += 1;
+            link.pause_after(failures);
+            continue;
+        }
+        // The answer to the first try was lost, and not what it did.
+        if failures > 0 && error.code() == Some(NAMESPACE_EXISTS) {
+            return Ok(created);
+        }
         match unknown_option(&error) {
             Some(name) if !created.options_left_out.contains(&name) => {
                 created.options_left_out.push(name);
@@ -152,14 +163,14 @@ impl Error {
     }
 }
 
-/// Waits until a majority of the set has all that was written so far: asks for the index that is
-/// there on `place`, a collection with no collation of its own, with a concern for everything
-/// before it. Whoever may restore may do so.
+/// Waits until a majority of the set, or a standalone's journal, has all that was written so far:
+/// asks for the index that is there on `place`, a collection with no collation of its own, with a
+/// concern for everything before it. Whoever may restore may do so.
 pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
+    /// Among others: of a server that keeps no journal.
+    const BAD_VALUE: i32 = 2;
     let facts = link.facts();
-    if !facts.is_replica_set() && !facts.is_mongos {
-        return Ok(());
-    }
+    let is_alone = !facts.is_replica_set() && !facts.is_mongos;
     let (mut key, mut spec) = (Writer::new(), Writer::new());
     key.push_i32(b"_id", 1);
     spec.push_doc(b"key", &key.finish());
@@ -167,13 +178,19 @@ pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
     let mut list = crate::document::ArrayWriter::new();
     list.push_doc(&spec.finish());
     let mut concern = Writer::new();
-    concern.push_str(b"w", "majority");
+    match is_alone {
+        true => concern.push_bool(b"j", true),
+        false => concern.push_str(b"w", "majority"),
+    }
     concern.push_i32(b"wtimeout", 60_000);
     let mut command = on("createIndexes", place);
     command.push_array(b"indexes", &list.finish());
     command.push_doc(b"writeConcern", &concern.finish());
     let majority = |source| Error::Majority { source };
-    let reply = link.run(&place.db, &command.finish()).map_err(majority)?;
+    let reply = match link.ask(&place.db, &command.finish()) {
+        Err(error) if is_alone && error.code() == Some(BAD_VALUE) => return Ok(()),
+        reply => reply.map_err(majority)?,
+    };
     match document_in(&reply, b"writeConcernError") {
         None => Ok(()),
         Some(error) => Err(majority(mongo::Error::Command {

@@ -17,7 +17,12 @@ use crate::{
 
 /// The tree of the snapshot's collections.
 pub fn catalogue_root(snapshot: &Snapshot) -> Option<Root> {
-    let named = snapshot.roots.iter().find(|root| root.name == MONGODB_ROOT)?;
+    root_named(snapshot, MONGODB_ROOT)
+}
+
+/// A tree of a snapshot, by its name.
+pub(crate) fn root_named(snapshot: &Snapshot, name: &str) -> Option<Root> {
+    let named = snapshot.roots.iter().find(|root| root.name == name)?;
     Some(Root { id: named.id, level: named.level, entries: named.entries, bytes: named.bytes })
 }
 

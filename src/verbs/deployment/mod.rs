@@ -7,6 +7,7 @@ pub mod diff;
 mod documents;
 mod live;
 
+pub(crate) use catalogue::root_named;
 pub use catalogue::{
     Collection, Found, catalogue_root, collection, collections, databases, resolve,
 };

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use super::{Error, Options};
 use crate::{
     document::{Writer, get, id_key, namespace::Namespace, typed_id},
-    format::{
-        catalogue::{CollectionKind, CollectionRecord, MONGODB_ROOT},
-        snapshot::Snapshot,
-    },
+    format::catalogue::{CollectionKind, CollectionRecord},
     repo::{self, Kept, ReadBlobs, Repository},
-    tree::{self, KeyRange, Pieces, Root},
-    verbs::address::Address,
+    tree::{self, KeyRange, Root},
+    verbs::{
+        address::Address,
+        deployment::{self, Collection, Found, catalogue_root},
+    },
 };
 
 /// A part of the snapshot.
@@ -53,35 +53,6 @@ pub(super) struct Chosen {
     pub root: Option<Root>,
 }
 
-/// A named tree of a snapshot.
-pub(crate) fn root_named(snapshot: &Snapshot, name: &str) -> Option<Root> {
-    let named = snapshot.roots.iter().find(|root| root.name == name)?;
-    Some(Root { id: named.id, level: named.level, entries: named.entries, bytes: named.bytes })
-}
-
-/// All that a catalogue lists.
-pub(crate) fn catalogue<R: ReadBlobs<Error = repo::Error>>(
-    reader: &R,
-    root: &Root,
-) -> Result<Vec<(Namespace, CollectionRecord, Option<Root>)>, Error> {
-    let mut all = Vec::new();
-    for entry in tree::iter(reader, root, KeyRange::all()) {
-        let (key, value) = entry?;
-        let shown = || String::from_utf8_lossy(&key).replace('\0', ".");
-        let record = CollectionRecord::decode(&value.head)
-            .map_err(|source| Error::Record { namespace: shown(), source })?;
-        let Some(namespace) = Namespace::from_key(&key) else {
-            return Err(Error::NoSuch { what: format!("sound name for {}", shown()) });
-        };
-        let root = match value.pieces {
-            Pieces::Map(root) => Some(root),
-            _ => None,
-        };
-        all.push((namespace, record, root));
-    }
-    Ok(all)
-}
-
 /// The collections that the options want, in the order of their names, views last.
 pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
     reader: &R,
@@ -90,7 +61,8 @@ pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
 ) -> Result<Vec<Chosen>, Error> {
     let mut chosen: Vec<Chosen> = Vec::new();
     let (mut is_there, mut databases) = (false, Vec::new());
-    for (from, record, root) in catalogue(reader, root)? {
+    for found in deployment::collections(reader, root, None) {
+        let Collection { namespace: from, record, root } = found?;
         if !options.scope.takes(&from) {
             continue;
         }
@@ -161,27 +133,20 @@ pub(super) fn range<R: ReadBlobs<Error = repo::Error>>(
     Err(Error::NoSuch { what: format!("document of that _id in {}", chosen.from) })
 }
 
-/// The part of a snapshot that an address means: of the ways to understand it the first whose
-/// collection is there.
+/// The part of a snapshot that an address means.
 pub fn scope_of(repo: &Repository, kept: &Kept, address: &Address) -> Result<Scope, Error> {
-    let db = Some(address.database.clone());
-    if address.rest.is_none() {
-        return Ok(Scope { db, ..Scope::default() });
-    }
-    let reader = repo.reader()?;
-    let root = root_named(&kept.snapshot, MONGODB_ROOT).ok_or(Error::NoMongodb)?;
-    for reading in address.readings() {
-        let namespace = Namespace::new(&address.database, reading.collection);
-        if tree::get(&reader, &root, &namespace.key())?.is_some() {
-            let ids = reading.id.map(typed_id::readings).unwrap_or_default();
-            let ids = ids.iter().map(|id| {
-                let mut document = Writer::new();
-                document.push_raw(id.kind, b"_id", &id.bytes);
-                document.finish()
-            });
-            let collection = Some(reading.collection.to_owned());
-            return Ok(Scope { db, collection, ids: ids.collect() });
-        }
-    }
-    Err(Error::NoSuch { what: address.to_string() })
+    let root = catalogue_root(&kept.snapshot).ok_or(Error::NoMongodb)?;
+    let (found, typed) = match deployment::resolve(&repo.reader()?, &root, address)? {
+        Found::Database(db) => return Ok(Scope { db: Some(db), ..Scope::default() }),
+        Found::Collection(found) => (found, None),
+        Found::Document(found, id) => (found, Some(id)),
+    };
+    let ids = typed.as_deref().map(typed_id::readings).unwrap_or_default();
+    let ids = ids.iter().map(|id| {
+        let mut document = Writer::new();
+        document.push_raw(id.kind, b"_id", &id.bytes);
+        document.finish()
+    });
+    let Namespace { db, collection } = found.namespace;
+    Ok(Scope { db: Some(db), collection: Some(collection), ids: ids.collect() })
 }

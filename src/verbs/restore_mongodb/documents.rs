@@ -7,10 +7,8 @@ use crate::{
     chunk::Cutter,
     limits::DOCUMENT_INLINE_MAX_BYTES,
     repo::{self, ReadBlobs, Session},
-    tree::{
-        self, KeyRange, Pieces, Root, Splitter, Value,
-        content::{self, ContentWriter},
-    },
+    tree::{self, KeyRange, Pieces, Root, Splitter, Value, content::ContentWriter},
+    verbs::deployment::content,
 };
 
 /// Says of each document whether it is wanted.
@@ -31,7 +29,7 @@ impl<'a, R: ReadBlobs<Error = repo::Error>> Documents<'a, R> {
     fn step(&mut self) -> Result<Option<(Bytes, Bytes)>, Error> {
         for entry in self.iter.by_ref() {
             let (key, value) = entry?;
-            let document = whole(self.reader, &value)?;
+            let document = content(self.reader, &value)?;
             let is_wanted = match self.matches {
                 Some(matches) => matches(&document).map_err(Error::Malformed)?,
                 None => true,
@@ -55,22 +53,6 @@ impl<R: ReadBlobs<Error = repo::Error>> Iterator for Documents<'_, R> {
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()
     }
-}
-
-/// The document that a value stands for, whole.
-pub(crate) fn whole<R: ReadBlobs<Error = repo::Error>>(
-    reader: &R,
-    value: &Value,
-) -> Result<Bytes, Error> {
-    if value.pieces == Pieces::None {
-        return Ok(value.head.clone());
-    }
-    let length = content::length(&value.pieces).unwrap_or(0);
-    let mut document = Vec::new();
-    content::read_range(reader, &value.pieces, 0..length, &mut |bytes| {
-        document.extend_from_slice(bytes);
-    })?;
-    Ok(document.into())
 }
 
 /// What stands for a document in a tree.

@@ -5,10 +5,10 @@ use crate::{
         Malformed,
         namespace::{Namespace, RenameError},
     },
-    format, mongo, repo,
+    mongo, repo,
     sink::mongo as sink,
     source::sorter::SortError,
-    tree,
+    tree, verbs,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +17,8 @@ pub enum Error {
     Repo(#[from] repo::Error),
     #[error("cannot read the snapshot")]
     Snapshot(#[from] tree::Error<repo::Error>),
-    #[error("the snapshot's record of {namespace} can't be understood")]
-    Record { namespace: String, source: format::Error },
+    #[error("cannot read the snapshot")]
+    Reading(#[from] verbs::Error<repo::Error>),
     #[error(transparent)]
     Sink(#[from] sink::Error),
     #[error("the server failed")]

@@ -4,8 +4,10 @@
 //! it will touch is recorded first, in a snapshot that `icecore undo` brings back.
 
 mod apply;
+mod authority;
 mod capped;
 mod choose;
+mod data;
 mod documents;
 mod error;
 mod job;
@@ -17,6 +19,7 @@ mod strategy;
 mod tally;
 mod touched;
 pub mod undo;
+mod verify;
 mod weigh;
 
 use std::path::PathBuf;

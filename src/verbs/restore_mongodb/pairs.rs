@@ -60,7 +60,8 @@ pub(super) fn pairs<'a>(
 ) -> Result<Pairs<'a>, Error> {
     let Ground { link, place, strategy, spill, progress } = *ground;
     if how == How::LookUp && strategy.match_on.is_empty() {
-        return Ok(Box::new(LookedUp { ground, ours, ready: VecDeque::new() }));
+        let mut ours = ours;
+        return Ok(in_groups(move || looked_up(ground, &mut ours)));
     }
     let theirs = live::sorted(link, place, strategy, spill, progress)?;
     if strategy.match_on.is_empty() {
@@ -80,8 +81,8 @@ pub(super) fn pairs<'a>(
         Ok((by, both.slice(4..4 + length), both.slice(4 + length..)))
     });
     let ours: Box<dyn Iterator<Item = _>> = Box::new(ours);
-    let (ours, theirs) = (ours.peekable(), theirs.peekable());
-    Ok(Box::new(ByFields { ours, theirs, ready: VecDeque::new() }))
+    let mut both = ByFields { ours: ours.peekable(), theirs: theirs.peekable() };
+    Ok(in_groups(move || both.group()))
 }
 
 /// Two streams in the order of `_id`.
@@ -115,43 +116,33 @@ impl Iterator for ById<'_> {
 }
 
 /// Documents of the snapshot, each batch with what the server has of it.
-struct LookedUp<'a> {
-    ground: &'a Ground<'a>,
-    ours: Ours<'a>,
-    ready: VecDeque<Pair>,
+fn looked_up(ground: &Ground<'_>, ours: &mut Ours<'_>) -> Result<VecDeque<Pair>, Error> {
+    super::go_on(ground.progress)?;
+    let batch: Vec<(Bytes, Bytes)> =
+        ours.by_ref().take(RESTORE_LOOKUP_DOCUMENTS).collect::<Result<_, _>>()?;
+    if batch.is_empty() {
+        return Ok(VecDeque::new());
+    }
+    let found = live::looked_up(ground.link, ground.place, &batch)?;
+    let pair = |(key, ours): (Bytes, Bytes)| {
+        let live = found.get(&key[..]).map(|live| Theirs::One(Live::Whole(live.clone())));
+        Pair { key, ours, theirs: live.unwrap_or(Theirs::None) }
+    };
+    Ok(batch.into_iter().map(pair).collect())
 }
 
-impl LookedUp<'_> {
-    fn fill(&mut self) -> Result<(), Error> {
-        super::go_on(self.ground.progress)?;
-        let batch: Vec<(Bytes, Bytes)> =
-            self.ours.by_ref().take(RESTORE_LOOKUP_DOCUMENTS).collect::<Result<_, _>>()?;
-        if batch.is_empty() {
-            return Ok(());
+/// Pairs that come several at a time, until none come.
+fn in_groups<'a>(mut next: impl FnMut() -> Result<VecDeque<Pair>, Error> + 'a) -> Pairs<'a> {
+    let mut ready = VecDeque::new();
+    Box::new(std::iter::from_fn(move || {
+        if ready.is_empty() {
+            match next() {
+                Ok(group) => ready = group,
+                Err(error) => return Some(Err(error)),
+            }
         }
-        let found = live::looked_up(self.ground.link, self.ground.place, &batch)?;
-        self.ready.extend(batch.into_iter().map(|(key, ours)| {
-            let theirs = match found.get(&key[..]) {
-                Some(live) => Theirs::One(Live::Whole(live.clone())),
-                None => Theirs::None,
-            };
-            Pair { key, ours, theirs }
-        }));
-        Ok(())
-    }
-}
-
-impl Iterator for LookedUp<'_> {
-    type Item = Result<Pair, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ready.is_empty()
-            && let Err(error) = self.fill()
-        {
-            return Some(Err(error));
-        }
-        self.ready.pop_front().map(Ok)
-    }
+        ready.pop_front().map(Ok)
+    }))
 }
 
 type Keyed = Result<(Bytes, Bytes, Bytes), Error>;
@@ -161,22 +152,22 @@ struct ByFields<'a> {
     /// By which it is matched, key, document.
     ours: Peekable<Box<dyn Iterator<Item = Keyed> + 'a>>,
     theirs: Peekable<SortedLive>,
-    ready: VecDeque<Pair>,
 }
 
 const SEVERAL_OURS: &str = "several documents of the snapshot are the same by these fields";
 const SEVERAL_THEIRS: &str = "several documents there are the same by these fields";
 
 impl ByFields<'_> {
-    /// The next group of documents that are the same.
-    fn fill(&mut self) -> Result<(), Error> {
-        let Some((by, key, ours)) = self.ours.next().transpose()? else { return Ok(()) };
-        self.ready.push_back(Pair { key, ours, theirs: Theirs::None });
+    /// The next documents that are the same.
+    fn group(&mut self) -> Result<VecDeque<Pair>, Error> {
+        let mut group = VecDeque::new();
+        let Some((by, key, ours)) = self.ours.next().transpose()? else { return Ok(group) };
+        group.push_back(Pair { key, ours, theirs: Theirs::None });
         while let Some(entry) =
             self.ours.next_if(|entry| !matches!(entry, Ok((other, ..)) if *other != by))
         {
             let (_, key, ours) = entry?;
-            self.ready.push_back(Pair { key, ours, theirs: Theirs::None });
+            group.push_back(Pair { key, ours, theirs: Theirs::None });
         }
         let mut theirs = Theirs::None;
         while let Some(entry) =
@@ -189,23 +180,10 @@ impl ByFields<'_> {
                 _ => Theirs::Several(SEVERAL_THEIRS),
             };
         }
-        if self.ready.len() > 1 {
+        if group.len() > 1 {
             theirs = Theirs::Several(SEVERAL_OURS);
         }
-        self.ready.iter_mut().for_each(|pair| pair.theirs = theirs.clone());
-        Ok(())
-    }
-}
-
-impl Iterator for ByFields<'_> {
-    type Item = Result<Pair, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ready.is_empty()
-            && let Err(error) = self.fill()
-        {
-            return Some(Err(error));
-        }
-        self.ready.pop_front().map(Ok)
+        group.iter_mut().for_each(|pair| pair.theirs = theirs.clone());
+        Ok(group)
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use super::{
-    Error, Options, capped,
-    choose::{self, Chosen, choose, root_named},
+    Error, Options,
+    authority::Merged,
+    capped,
+    choose::{self, Chosen, choose},
     documents::Documents,
     job::{Job, Written, kind_name},
     live::Spill,
@@ -18,15 +20,15 @@ use super::{
 use crate::{
     chunk::Cutter,
     document::{get, namespace::Namespace},
-    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys, MONGODB_ROOT},
+    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
     id::Sid,
     limits::RESTORE_LOOKUP_MAX,
     mongo::Link,
     progress::Progress,
     repo::{Kept, Reader, Repository, Session, SessionOptions},
-    sink::mongo::{self as sink, Authority, Existing},
-    tree::{KeyRange, Pieces, Root, Splitter, Value},
-    verbs::backup,
+    sink::mongo::{self as sink, Existing},
+    tree::{Pieces, Root, Splitter, Value},
+    verbs::{backup, deployment::catalogue_root},
 };
 
 /// A restore that is known in all its parts. Dropped, it leaves nothing behind.
@@ -37,7 +39,7 @@ pub struct Prepared<'a> {
     pub(super) options: Options,
     pub(super) source: Sid,
     pub(super) jobs: Vec<Job>,
-    pub(super) authority: Authority,
+    pub(super) authority: Merged,
     pub(super) session: Option<Session>,
     pub(super) splitter: Splitter,
 }
@@ -46,8 +48,9 @@ impl Prepared<'_> {
     pub fn plan(&self) -> Plan {
         Plan {
             collections: self.jobs.iter().map(|job| job.plan.clone()).collect(),
-            users: self.authority.users.len() as u64,
-            roles: self.authority.roles.len() as u64,
+            users: self.authority.all.users.len() as u64,
+            roles: self.authority.all.roles.len() as u64,
+            notes: self.authority.notes.clone(),
         }
     }
 }
@@ -66,13 +69,13 @@ pub fn prepare<'a>(
         return Err(Error::NoNewestBy);
     }
     let reader = repo.reader()?;
-    let root = root_named(&kept.snapshot, MONGODB_ROOT).ok_or(Error::NoMongodb)?;
+    let root = catalogue_root(&kept.snapshot).ok_or(Error::NoMongodb)?;
     let chosen = choose(&reader, &root, &options)?;
-    let authority = match options.users_and_roles {
-        true => authority(&reader, &root)?,
-        false => Authority::default(),
+    let mut authority = match options.users_and_roles {
+        true => Merged::of(&reader, &root, &options, link)?,
+        false => Merged::default(),
     };
-    if chosen.is_empty() && authority.users.is_empty() {
+    if chosen.is_empty() && authority.is_empty() {
         return Err(Error::NothingChosen);
     }
     let existing = existing(link, &chosen)?;
@@ -105,6 +108,11 @@ pub fn prepare<'a>(
             let there = existing.get(&one.to);
             jobs.push(planner.job(one, there)?);
         }
+        if let Some((session, cutter, splitter)) = planner.recorder.filter(|_| options.undo) {
+            let (by_id, place) = (Strategy::default(), Namespace::new("admin", ""));
+            let recorder = Recorder { session, cutter, splitter };
+            authority.record(&planner.ground(&place, &by_id), &recorder)?;
+        }
     }
     let source = kept.sid;
     Ok(Prepared { repo, link, reader, options, source, jobs, authority, session, splitter })
@@ -122,25 +130,6 @@ fn existing(link: &Link, chosen: &[Chosen]) -> Result<HashMap<Namespace, Existin
         }
     }
     Ok(all)
-}
-
-fn authority(reader: &Reader, root: &Root) -> Result<Authority, Error> {
-    let mut authority = Authority::default();
-    let mut is_there = false;
-    for (namespace, _, tree) in choose::catalogue(reader, root)? {
-        let list = match (namespace.db.as_str(), namespace.collection.as_str()) {
-            ("admin", "system.users") => &mut authority.users,
-            ("admin", "system.roles") => &mut authority.roles,
-            _ => continue,
-        };
-        is_there = true;
-        if let Some(tree) = tree {
-            for entry in Documents::new(reader, &tree, KeyRange::all(), None) {
-                list.push(entry?.1);
-            }
-        }
-    }
-    if is_there { Ok(authority) } else { Err(Error::NoAuthority) }
 }
 
 struct Planner<'a> {

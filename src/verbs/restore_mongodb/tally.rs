@@ -98,6 +98,8 @@ pub struct Plan {
     /// Of the snapshot's users and roles, how many will be merged in.
     pub users: u64,
     pub roles: u64,
+    /// What a person should know of those.
+    pub notes: Vec<String>,
 }
 
 impl Plan {
@@ -199,6 +201,8 @@ pub struct Outcome {
     pub collections: Vec<CollectionOutcome>,
     pub users: u64,
     pub roles: u64,
+    /// Why some users stay as they are there.
+    pub unmerged: Vec<String>,
     /// The snapshot that brings back what was there.
     pub undo: Option<Sid>,
     /// Nobody knows whether a majority of the set has it all.
@@ -212,7 +216,7 @@ impl Outcome {
 
     pub fn troubles(&self) -> u64 {
         let troubles: usize = self.collections.iter().map(|one| one.troubles.len()).sum();
-        troubles as u64 + u64::from(self.unconfirmed.is_some())
+        (troubles + self.unmerged.len()) as u64 + u64::from(self.unconfirmed.is_some())
     }
 
     /// Whether everything that was read again is as it should be.

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::{
-    Error,
-    choose::{catalogue, root_named},
-    documents::whole,
+    Error, authority,
     live::{self, Spill},
     record::{Before, UNDO_ROOT, UndoRecord},
     tally::{Sample, sample},
@@ -18,13 +16,14 @@ use super::{
 };
 use crate::{
     document::namespace::Namespace,
-    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys, MONGODB_ROOT},
+    format::catalogue::{CollectionKind, DocumentKeys},
     limits::RESTORE_LOOKUP_DOCUMENTS,
     mongo::Link,
     progress::Progress,
     repo::{Kept, Reader, Repository, collect},
     sink::mongo::{self as sink, Op, Order, Writers},
     tree::{self, KeyRange, Pieces, Root},
+    verbs::deployment::{self, Collection, catalogue_root, content, root_named},
 };
 
 /// How to undo.
@@ -82,22 +81,25 @@ pub fn undo(
 ) -> Result<Outcome, Error> {
     let reader = repo.reader()?;
     let root = root_named(&kept.snapshot, UNDO_ROOT).ok_or(Error::NoUndo)?;
-    let old = root_named(&kept.snapshot, MONGODB_ROOT).ok_or(Error::NoUndo)?;
-    let old = catalogue(&reader, &old)?;
+    let old = catalogue_root(&kept.snapshot).ok_or(Error::NoUndo)?;
+    let old = deployment::collections(&reader, &old, None).collect::<Result<Vec<_>, _>>()?;
     progress.phase("undo");
     let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
     let mut outcome = Outcome::default();
-    for entry in tree::iter(&reader, &root, KeyRange::all()) {
-        super::go_on(progress)?;
+    let named = tree::iter(&reader, &root, KeyRange::all()).map(|entry| {
         let (key, value) = entry?;
-        let namespace = Namespace::from_key(&key).ok_or(Error::NoUndo)?;
+        Ok((Namespace::from_key(&key).ok_or(Error::NoUndo)?, value))
+    });
+    let mut named = named.collect::<Result<Vec<_>, Error>>()?;
+    named.sort_by_key(|(namespace, _)| authority::turn(namespace));
+    for (namespace, value) in named {
+        super::go_on(progress)?;
         let record = UndoRecord::decode(&value.head).ok_or(Error::NoUndo)?;
         let written = match value.pieces {
             Pieces::Map(root) => Some(root),
             _ => None,
         };
-        let old = old.iter().find(|(other, ..)| *other == namespace);
-        let old = old.map(|(_, record, root)| (record, *root));
+        let old = old.iter().find(|old| old.namespace == namespace);
         let place = match record.kind.as_str() {
             "timeseries" => sink::buckets_of(&namespace),
             _ => namespace.clone(),
@@ -144,7 +146,7 @@ struct One<'a> {
     place: Namespace,
     record: UndoRecord,
     written: Option<Root>,
-    old: Option<(&'a CollectionRecord, Option<Root>)>,
+    old: Option<&'a Collection>,
     undo: CollectionUndo,
 }
 
@@ -203,9 +205,11 @@ impl One<'_> {
         let reader = self.reader;
         let mut old = self
             .old
-            .and_then(|(_, root)| root)
+            .and_then(|old| old.root)
             .map(|root| tree::iter(reader, &root, KeyRange::all()));
-        let mut writers = self.writers(Order::Any);
+        let are_roles = authority::are_roles(&self.place);
+        let mut writers = self.writers(Order::Any).filter(|_| !are_roles);
+        let (mut back, mut gone) = (Vec::new(), Vec::new());
         let mut entries = tree::iter(reader, &written, KeyRange::all());
         loop {
             super::go_on(self.progress)?;
@@ -214,7 +218,7 @@ impl One<'_> {
                 let (key, value) = entry?;
                 let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
                 let was = match old.as_mut().filter(|_| touched.action.changes()) {
-                    Some(old) => old.next().transpose()?.map(|entry| whole(reader, &entry.1)),
+                    Some(old) => old.next().transpose()?.map(|entry| content(reader, &entry.1)),
                     None => None,
                 };
                 batch.push((key, touched, was.transpose()?));
@@ -227,10 +231,18 @@ impl One<'_> {
             let found = live::looked_up(self.link, &self.place, &ids)?;
             for (key, touched, was) in batch {
                 let op = self.document(&touched, was, found.get(&key[..]).cloned())?;
-                if let (Some(writers), Some(op)) = (&mut writers, op) {
-                    writers.push(op)?;
+                match (op, &mut writers) {
+                    (Some(op), Some(writers)) => writers.push(op)?,
+                    (Some(Op::Remove { was }), None) => gone.push(was),
+                    (Some(Op::Insert { document } | Op::Replace { document, .. }), None) => {
+                        back.push(document);
+                    }
+                    (None, _) => {}
                 }
             }
+        }
+        if are_roles && !self.options.dry_run {
+            authority::take_back_roles(self.link, back, &gone)?;
         }
         self.finish(writers)?;
         self.drop_indexes()
@@ -312,7 +324,7 @@ impl One<'_> {
 
     /// The restore dropped the collection and made it anew: it goes, and the old one comes back.
     fn dropped(&mut self, is_there: bool) -> Result<(), Error> {
-        let Some((record, root)) = self.old else { return Err(Error::NoUndo) };
+        let Some(Collection { record, root, .. }) = self.old else { return Err(Error::NoUndo) };
         if is_there {
             let found = self.compare(&mut |_, _| Ok(()))?;
             if found.foreign > 0 && !self.options.force {
@@ -342,7 +354,7 @@ impl One<'_> {
             let mut writers = self.writers(order).expect("this is no dry run");
             for entry in tree::iter(self.reader, &root, KeyRange::all()) {
                 super::go_on(self.progress)?;
-                writers.push(Op::Insert { document: whole(self.reader, &entry?.1)? })?;
+                writers.push(Op::Insert { document: content(self.reader, &entry?.1)? })?;
             }
             self.finish(Some(writers))?;
         }
@@ -369,7 +381,7 @@ impl One<'_> {
             super::go_on(self.progress)?;
             let (_, value) = entry?;
             let hash = match self.record.holds_documents {
-                true => *blake3::hash(&whole(self.reader, &value)?).as_bytes(),
+                true => *blake3::hash(&content(self.reader, &value)?).as_bytes(),
                 false => Touched::decode(&value.head).ok_or(Error::NoUndo)?.written,
             };
             sorter.push(&hash, &[])?;

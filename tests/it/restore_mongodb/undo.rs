@@ -107,7 +107,7 @@ fn killed_in_the_middle_a_restore_goes_on_and_both_parts_can_be_taken_back() {
 }
 
 #[test]
-fn a_server_that_dies_in_the_middle_is_an_error_and_the_rest_comes_later() {
+fn what_a_server_loses_that_dies_in_the_middle_is_written_again() {
     let mut deployment = Deployment::replica_set();
     let scene = Scene::new();
     let text = "x".repeat(2000);
@@ -131,13 +131,63 @@ fn a_server_that_dies_in_the_middle_is_an_error_and_the_rest_comes_later() {
         deployment.members[0].restart();
         run.join().unwrap()
     });
-    // If it came back in time, the restore has waited and checked everything. What the server had
-    // acknowledged and not yet written to its journal is gone with it: the check tells, and the
-    // next run brings it.
-    let is_whole = restored.is_ok_and(|outcome| outcome.is_right() && outcome.conflicts() == 0);
-    if !is_whole {
-        let (_, outcome) = scene.restore(&link(&deployment), &kept, scene.options());
-        assert!(outcome.is_right(), "{outcome:#?}");
-    }
+    // What the server had acknowledged and not yet written to its journal is gone with it: the
+    // restore sees that another process answers, and writes it again.
+    let outcome = restored.unwrap();
+    assert!(outcome.is_right(), "{outcome:#?}");
+    assert_eq!((outcome.conflicts(), outcome.unconfirmed.as_deref()), (0, None));
     assert_same(&whole, &described(&deployment, "d"));
+}
+
+#[test]
+fn users_and_roles_are_taken_back_but_those_that_were_changed_since() {
+    let (from, to) = (Deployment::with_auth(), Deployment::with_auth());
+    let (scene, target) = (Scene::new(), link(&to));
+    let role = |deployment: &Deployment, action: &str| {
+        let resource = doc! { "db": "shop", "collection": "" };
+        let privileges = [doc! { "resource": resource, "actions": [action] }];
+        let create = doc! { "createRole": "looker", "privileges": privileges, "roles": [] };
+        deployment.command("shop", create);
+    };
+    let user = |deployment: &Deployment, name: &str, role: &str| {
+        deployment.command("shop", doc! { "createUser": name, "pwd": "p", "roles": [role] });
+    };
+    role(&from, "find");
+    from.command("shop", doc! { "createRole": "new", "privileges": [], "roles": ["looker"] });
+    ["ann", "bob", "cid"].iter().for_each(|name| user(&from, name, "new"));
+    role(&to, "insert");
+    ["bob", "dan"].iter().for_each(|name| user(&to, name, "looker"));
+    let kept = scene.capture(&link(&from), &["admin"]);
+    let stand = |deployment: &Deployment| {
+        ["system.users", "system.roles"].map(|name| all(deployment, "admin", name))
+    };
+    let before = stand(&to);
+    let options = |conflict| Options { users_and_roles: true, ..scene.with(conflict) };
+    let notes = scene.prepare(&target, &kept, options(Conflict::Fail)).plan().notes;
+    assert_eq!(notes.len(), 2, "some of each differ and would stay: {notes:?}");
+    let (plan, outcome) = scene.restore(&target, &kept, options(Conflict::Overwrite));
+    // Both have a root; here it is who restores.
+    assert_eq!((plan.users, plan.roles, plan.notes.len()), (3, 2, 1));
+    let restored = stand(&to);
+    let mut theirs = stand(&from);
+    theirs[0].retain(|one| one.get_str("user").unwrap() != "root");
+    let are_there = |at: usize| theirs[at].iter().all(|one| restored[at].contains(one));
+    assert_eq!((restored[0].len(), restored[1].len()), (5, 2));
+    assert!(are_there(0) && are_there(1), "those of the same name are replaced: {restored:#?}");
+
+    to.command("shop", doc! { "updateUser": "ann", "roles": ["looker"] });
+    let undone = scene.undo(&target, &outcome, false);
+    let of = |name: &str| {
+        let named = |one: &&undo_verb::CollectionUndo| one.namespace.collection == name;
+        let one = undone.collections.iter().find(named).unwrap();
+        (one.restored, one.removed, one.conflicts)
+    };
+    assert_eq!((of("system.users"), of("system.roles")), ((1, 1, 1), (1, 1, 0)));
+    let left: Vec<Document> =
+        stand(&to)[0].iter().filter(|one| one.get_str("user").unwrap() != "ann").cloned().collect();
+    assert_eq!(left, before[0]);
+    assert!(!undone.forgotten);
+    let undone = scene.undo(&target, &outcome, true);
+    assert!(undone.forgotten, "{undone:#?}");
+    assert_eq!(stand(&to), before);
 }

@@ -164,10 +164,9 @@ impl Crew {
             return Ok(());
         }
         let ordered = self.order == Order::Kept;
-        let (reply, sent_twice) = self.run(|bypass| {
-            let documents = ops.iter().map(|op| &op.document()[..]);
-            command::insert(&self.place, documents, ordered, bypass)
-        })?;
+        let documents: Vec<&[u8]> = ops.iter().map(|op| &op.document()[..]).collect();
+        let (reply, sent_twice) =
+            self.run(|bypass| command::insert(&self.place, &documents, ordered, bypass))?;
         self.settle(ops, &reply, sent_twice)
     }
 
@@ -227,7 +226,7 @@ impl Crew {
         }
         let documents = [&document[..]];
         let (reply, _) =
-            self.run(|bypass| command::insert(&self.place, documents, true, bypass))?;
+            self.run(|bypass| command::insert(&self.place, &documents, true, bypass))?;
         self.settle(vec![op], &reply, false)
     }
 
@@ -316,7 +315,7 @@ impl Crew {
         let (mut waited, mut wait, mut sent_twice) = (0, 1, false);
         loop {
             let bypass = self.bypass.load(Relaxed);
-            match self.link.run(&self.place.db, &command(bypass)) {
+            match self.link.run_owned(&self.place.db, command(bypass)) {
                 Ok(reply) => return Ok((reply, sent_twice)),
                 Err(error) if error.is_unauthorized() && bypass => {
                     self.bypass.store(false, Relaxed);

@@ -1,0 +1,209 @@
+//! Users and roles of a snapshot: which would be merged in, and what stands in their place.
+
+use bytes::Bytes;
+
+use super::{
+    Error, Options,
+    documents::Documents,
+    live::{self, Live},
+    pairs::Ground,
+    record::{Before, Recorded, RecordedCollection, Recorder, UndoRecord},
+    strategy::{Conflict, Strategy},
+    touched::{Action, Touched},
+    weigh::Step,
+};
+use crate::{
+    document::{Writer, get, namespace::Namespace},
+    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
+    limits::RESTORE_LOOKUP_DOCUMENTS,
+    mongo::Link,
+    repo::Reader,
+    sink::mongo::{self as sink, Authority},
+    tree::{KeyRange, Root},
+    verbs::deployment::{self, Collection},
+};
+
+/// Where a server keeps them. Users come first: a role that goes is taken from all who have it.
+const PLACES: [&str; 2] = ["system.users", "system.roles"];
+
+fn is_authority(namespace: &Namespace) -> bool {
+    namespace.db == "admin" && PLACES.contains(&namespace.collection.as_str())
+}
+
+/// Whether documents of a collection are written by no other commands than those for roles.
+pub(super) fn are_roles(namespace: &Namespace) -> bool {
+    is_authority(namespace) && namespace.collection == PLACES[1]
+}
+
+/// When its undoing comes: after that of all collections, users first.
+pub(super) fn turn(namespace: &Namespace) -> usize {
+    match PLACES.iter().position(|name| *name == namespace.collection) {
+        Some(at) if is_authority(namespace) => 1 + at,
+        _ => 0,
+    }
+}
+
+/// What is to be merged in, and the record of what that will change.
+#[derive(Default)]
+pub(super) struct Merged {
+    pub all: Authority,
+    pub recorded: Vec<(Namespace, Recorded)>,
+    /// What has the same name and differs is replaced.
+    pub replaces: bool,
+    /// What a person should know before.
+    pub notes: Vec<String>,
+}
+
+impl Merged {
+    /// The snapshot's. An error, if it has none. Whoever restores is not replaced: the server
+    /// would not listen to them any more.
+    pub fn of(
+        reader: &Reader,
+        root: &Root,
+        options: &Options,
+        link: &Link,
+    ) -> Result<Merged, Error> {
+        let replaces = options.strategy.conflict == Conflict::Overwrite;
+        let mut merged = Merged { replaces, ..Merged::default() };
+        let mut is_there = false;
+        for found in deployment::collections(reader, root, Some("admin")) {
+            let Collection { namespace, root, .. } = found?;
+            if !is_authority(&namespace) {
+                continue;
+            }
+            is_there = true;
+            let list = merged.list(&namespace);
+            if let Some(root) = root {
+                for entry in Documents::new(reader, &root, KeyRange::all(), None) {
+                    list.push(entry?.1);
+                }
+            }
+        }
+        if !is_there {
+            return Err(Error::NoAuthority);
+        }
+        if let Some(own) = link.user().filter(|_| replaces) {
+            let is_own = |user: &Bytes| {
+                let name = get(user, b"user").ok().flatten();
+                name.and_then(|name| name.as_str()) == Some(own.as_bytes())
+            };
+            let before = merged.all.users.len();
+            merged.all.users.retain(|user| !is_own(user));
+            if merged.all.users.len() < before {
+                merged.notes.push(format!("{own} restores, and stays as on the server"));
+            }
+        }
+        Ok(merged)
+    }
+
+    fn list(&mut self, namespace: &Namespace) -> &mut Vec<Bytes> {
+        match namespace.collection == PLACES[0] {
+            true => &mut self.all.users,
+            false => &mut self.all.roles,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.users.is_empty() && self.all.roles.is_empty()
+    }
+
+    /// Records what stands under the same names. Who may not read that can't take it back.
+    pub fn record(&mut self, ground: &Ground<'_>, recorder: &Recorder<'_>) -> Result<(), Error> {
+        for name in PLACES {
+            let place = Namespace::new("admin", name);
+            let ours = std::mem::take(self.list(&place));
+            let ground = Ground { place: &place, ..*ground };
+            match recorded(&ground, recorder, &ours, self.replaces) {
+                Ok((recorded, stay)) => {
+                    if stay > 0 {
+                        self.notes.push(format!(
+                            "{stay} in {place} differ and stay; `--conflict overwrite` replaces"
+                        ));
+                    }
+                    self.recorded.push((place.clone(), recorded));
+                }
+                Err(Error::Sink(error)) if error.cause().is_unauthorized() => {
+                    let why = error.cause();
+                    self.notes.push(format!("what comes into {place} can't be taken back: {why}"));
+                }
+                Err(error) => return Err(error),
+            }
+            *self.list(&place) = ours;
+        }
+        Ok(())
+    }
+
+    /// Parts of the record that undoes the restore.
+    pub fn records(&self) -> impl Iterator<Item = RecordedCollection> + '_ {
+        self.recorded.iter().filter(|(_, recorded)| recorded.touched.entries > 0).map(
+            |(namespace, recorded)| {
+                let (count, bytes) = (recorded.old.entries, recorded.old_bytes);
+                let record = CollectionRecord {
+                    kind: CollectionKind::Collection,
+                    uuid: None,
+                    options: Writer::new().finish(),
+                    id_index: None,
+                    indexes: Vec::new(),
+                    keys: DocumentKeys::Id,
+                    count,
+                    bytes,
+                };
+                RecordedCollection {
+                    namespace: namespace.clone(),
+                    undo: UndoRecord {
+                        before: Before::Kept,
+                        kind: "collection".into(),
+                        indexes: Vec::new(),
+                        holds_documents: false,
+                    },
+                    written: Some(recorded.touched),
+                    old: (count > 0).then_some((record, Some(recorded.old))),
+                }
+            },
+        )
+    }
+}
+
+/// `ours` are in the order of their keys, as a tree gives them. Also how many stay as they are.
+fn recorded(
+    ground: &Ground<'_>,
+    recorder: &Recorder<'_>,
+    ours: &[Bytes],
+    replaces: bool,
+) -> Result<(Recorded, u64), Error> {
+    let mut stay = 0;
+    let by_id = Strategy::default();
+    let mut recording = recorder.begin(ground);
+    for some in ours.chunks(RESTORE_LOOKUP_DOCUMENTS) {
+        let keyed = some.iter().map(|document| {
+            let key = by_id.key(document).map_err(Error::Malformed)?;
+            Ok((Bytes::from(key), document.clone()))
+        });
+        let keyed = keyed.collect::<Result<Vec<_>, Error>>()?;
+        let there = live::looked_up(ground.link, ground.place, &keyed)?;
+        for (key, document) in keyed {
+            let was = there.get(&key[..]).cloned();
+            if was.as_ref() == Some(&document) {
+                continue;
+            }
+            if was.is_some() && !replaces {
+                stay += 1;
+                continue;
+            }
+            let action = if was.is_some() { Action::Overwrite } else { Action::Insert };
+            let written = *blake3::hash(&document).as_bytes();
+            let id = live::id_of(&document)?.into();
+            let touched = Touched { action, written, id, source_key: None };
+            recording.step(&key, &Step { touched, was: was.map(Live::Whole) })?;
+        }
+    }
+    Ok((recording.finish()?, stay))
+}
+
+/// Brings old roles back, and takes away those that came.
+pub(super) fn take_back_roles(link: &Link, back: Vec<Bytes>, gone: &[Bytes]) -> Result<(), Error> {
+    if !back.is_empty() {
+        sink::merge_authority(link, &Authority { users: Vec::new(), roles: back }, true)?;
+    }
+    Ok(gone.iter().try_for_each(|role| sink::drop_role(link, role))?)
+}
