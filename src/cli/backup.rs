@@ -17,7 +17,7 @@ use icecore::{
         stream::Stream,
     },
     verbs::{
-        backup::{self, Deployment, Options, Outcome, Source, Sources},
+        backup::{self, Deployment, DumpSource, Options, Outcome, Source, Sources},
         diff::{self, Modifier, Scope},
         entries::{self, Depth, Item},
     },
@@ -202,7 +202,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             return Err(Failure::Usage(why.into()));
         }
         let files = walk.map(|walk| (taken.paths, walk));
-        return plan(&repository, files, mongodb, (&host, args.force), screen);
+        let collections = (mongodb.as_ref(), dump.as_ref());
+        return plan(&repository, files, collections, (&host, args.force), screen);
     }
     let files = match walk {
         Some(walk) => Some(Source::Paths { paths: taken.paths, walk }),
@@ -261,8 +262,8 @@ fn take(args: &Args) -> Result<Taken, Failure> {
         let why = "one snapshot holds one MongoDB deployment: back the others up one by one";
         return Err(Failure::Usage(why.into()));
     }
-    if args.mongodb.from_dump.is_some() && (args.dry_run || !uris.is_empty()) {
-        let why = "--from-dump stands for a deployment of its own, and can't be tried dry";
+    if args.mongodb.from_dump.is_some() && !uris.is_empty() {
+        let why = "--from-dump stands for a deployment of its own: back the other up by itself";
         return Err(Failure::Usage(why.into()));
     }
     if paths.is_empty() && uris.is_empty() && args.mongodb.from_dump.is_none() {
@@ -332,15 +333,12 @@ fn stream(args: &Args, now: Timestamp) -> Result<Stream, Failure> {
 fn plan(
     repository: &Repository,
     files: Option<(Vec<Vec<u8>>, WalkOptions)>,
-    mongodb: Option<Deployment>,
+    (mongodb, dump): (Option<&Deployment>, Option<&DumpSource>),
     (host, force): (&str, bool),
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
     let mut watch = Watch::start(screen, "plan")?;
-    let collections = match &mongodb {
-        Some(deployment) => Some(deployment::plan(deployment, &watch.progress)?),
-        None => None,
-    };
+    let collections = deployment::plan(mongodb, dump, &watch.progress)?;
     let planned = match files {
         Some((paths, walk)) => {
             Some(backup::plan(repository, paths, walk, host, force, &watch.progress)?)

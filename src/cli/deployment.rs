@@ -26,6 +26,40 @@ use super::{
     units,
 };
 
+/// Which collections, by what they are called.
+#[derive(Debug, Default, clap::Args)]
+pub struct Names {
+    /// Only collections that match, as `shop.*`; may be given more than once
+    #[arg(long, alias = "nsInclude", value_name = "PATTERN")]
+    ns_include: Vec<String>,
+
+    /// Leave out collections that match, as `*.tmp`; wins over --ns-include
+    #[arg(long, alias = "nsExclude", value_name = "PATTERN")]
+    ns_exclude: Vec<String>,
+}
+
+impl Names {
+    pub fn are_given(&self) -> bool {
+        !self.ns_include.is_empty() || !self.ns_exclude.is_empty()
+    }
+
+    /// None: all.
+    pub fn include(&self) -> Patterns {
+        Patterns::parse(self.ns_include.iter().map(String::as_str))
+    }
+
+    pub fn exclude(&self) -> Patterns {
+        Patterns::parse(self.ns_exclude.iter().map(String::as_str))
+    }
+
+    fn wanted(&self) -> impl Fn(&Namespace) -> bool + use<> {
+        let (include, exclude) = (self.include(), self.exclude());
+        move |namespace| {
+            (include.is_empty() || include.matches(namespace)) && !exclude.matches(namespace)
+        }
+    }
+}
+
 /// What to take of a deployment.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "MongoDB")]
@@ -34,13 +68,8 @@ pub struct Collections {
     #[arg(long, value_name = "DIR|ARCHIVE")]
     pub from_dump: Option<PathBuf>,
 
-    /// Take only collections that match, as `shop.*`; may be given more than once
-    #[arg(long, alias = "nsInclude", value_name = "PATTERN")]
-    pub ns_include: Vec<String>,
-
-    /// Leave out collections that match, as `*.tmp`; wins over --ns-include
-    #[arg(long, alias = "nsExclude", value_name = "PATTERN")]
-    pub ns_exclude: Vec<String>,
+    #[command(flatten)]
+    pub names: Names,
 
     /// Take users and roles, too (admin.system.users and admin.system.roles)
     #[arg(long)]
@@ -69,15 +98,11 @@ pub fn connect(args: &Collections, uri: &Path, ambient: &Ambient) -> Result<Depl
     let bytes_per_second = args.limit_read.map(|kib| u64::from(kib) * 1024);
     let connect = Connect { bytes_per_second, ..Connect::to(Purpose::Read) };
     let link = Link::connect(&uri, &connect)?;
-    let include = Patterns::parse(args.ns_include.iter().map(String::as_str));
-    let exclude = Patterns::parse(args.ns_exclude.iter().map(String::as_str));
     let mut options =
         mongo::Options::all(ambient.clone(), limits::DOCUMENT_SORT_BYTES, spill_dir());
     options.db = link.facts().database.clone();
     options.users_and_roles = args.with_users_and_roles;
-    options.wanted = Arc::new(move |namespace| {
-        (include.is_empty() || include.matches(namespace)) && !exclude.matches(namespace)
-    });
+    options.wanted = Arc::new(args.names.wanted());
     Ok(Deployment { link, options })
 }
 
@@ -86,13 +111,9 @@ pub fn open_dump(args: &Collections, path: &Path) -> Result<DumpSource, Failure>
     let what = || format!("cannot find {}", path.display());
     let absolute = fs::canonicalize(path).map_err(|e| Failure::while_doing(what(), e))?;
     let dump = Dump::open(&absolute)?;
-    let include = Patterns::parse(args.ns_include.iter().map(String::as_str));
-    let exclude = Patterns::parse(args.ns_exclude.iter().map(String::as_str));
-    let wanted = move |namespace: &Namespace| {
-        (include.is_empty() || include.matches(namespace)) && !exclude.matches(namespace)
-    };
     let path = absolute.to_string_lossy().into_owned();
-    Ok(DumpSource { dump, path, spill_dir: spill_dir(), wanted: Box::new(wanted) })
+    let wanted = Box::new(args.names.wanted());
+    Ok(DumpSource { dump, path, spill_dir: spill_dir(), wanted })
 }
 
 /// The string itself, or what `mongodb:` stands for.
@@ -156,12 +177,19 @@ pub fn spill_dir() -> PathBuf {
     }
 }
 
-/// The collections that a backup would read.
+/// The collections that a backup would take, if it would take any.
 pub fn plan(
-    deployment: &Deployment,
+    deployment: Option<&Deployment>,
+    dump: Option<&DumpSource>,
     progress: &Progress,
-) -> Result<Vec<PlannedCollection>, Failure> {
-    Ok(backup::plan_mongodb(&deployment.link, &deployment.options, progress)?)
+) -> Result<Option<Vec<PlannedCollection>>, Failure> {
+    Ok(match (deployment, dump) {
+        (Some(Deployment { link, options }), _) => {
+            Some(backup::plan_mongodb(link, options, progress)?)
+        }
+        (None, Some(dump)) => Some(backup::plan_dump(dump, progress)?),
+        (None, None) => None,
+    })
 }
 
 /// For people.

@@ -97,6 +97,10 @@ pub enum Conflict {
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     match (&args.target, &args.mongodb.to) {
+        (Some(_), _) if args.mongodb.names.are_given() => {
+            let why = "`--ns-include` and `--ns-exclude` are of collections, and go with `--to`";
+            Err(Failure::Usage(why.into()))
+        }
         (Some(target), _) => files(args, target, global, screen),
         (None, Some(uri)) => collections(args, uri, global, screen),
         (None, None) => Err(Failure::Usage(

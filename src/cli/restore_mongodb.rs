@@ -6,7 +6,7 @@ use icecore::{
     document::{
         extjson::{self, Flavour},
         get,
-        namespace::{Patterns, Renames},
+        namespace::Renames,
         query::Query,
     },
     mongo::{Connect, Link, Purpose},
@@ -25,6 +25,7 @@ use super::{
     deployment,
     exit::Exit,
     failure::Failure,
+    memory,
     screen::{self, Screen},
     units,
     watch::Watch,
@@ -40,13 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "URI", conflicts_with = "target")]
     pub to: Option<String>,
 
-    /// Only these collections (`db.name`, `*` for any text); may be given more than once
-    #[arg(long, alias = "nsInclude", value_name = "PATTERN", requires = "to")]
-    pub ns_include: Vec<String>,
-
-    /// Not these collections; may be given more than once
-    #[arg(long, alias = "nsExclude", value_name = "PATTERN", requires = "to")]
-    pub ns_exclude: Vec<String>,
+    #[command(flatten)]
+    pub names: deployment::Names,
 
     /// Rename collections that are called so, as mongorestore does; goes with --ns-to
     #[arg(long, alias = "nsFrom", value_name = "PATTERN", requires = "to")]
@@ -127,6 +123,7 @@ pub fn run(
             return Err(Failure::Usage(what));
         }
     };
+    memory::keep_buffers_of_commands();
     let mut options = options(args, scope, conflict, dry_run)?;
     let link = connect(uri)?;
     options.into_database.clone_from(&link.facts().database);
@@ -174,8 +171,8 @@ fn options(
     let newest_by = args.newest_by.clone().unwrap_or_default();
     Ok(verb::Options {
         scope,
-        include: Patterns::parse(args.ns_include.iter().map(String::as_str)),
-        exclude: Patterns::parse(args.ns_exclude.iter().map(String::as_str)),
+        include: args.names.include(),
+        exclude: args.names.exclude(),
         renames: Renames::parse(&args.ns_from, &args.ns_to).map_err(Failure::usage)?,
         into_database: None,
         matches,
@@ -246,6 +243,7 @@ fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Fail
             "total_bytes": totals.bytes,
             "users": plan.users,
             "roles": plan.roles,
+            "notes": plan.notes,
         }));
     }
     let rows = plan.collections.iter().map(|one| {
@@ -279,6 +277,7 @@ fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Fail
         let users = units::counted(plan.users, "user", "users");
         screen.chat(&format!("merges {users} and {} roles", units::count(plan.roles)))?;
     }
+    plan.notes.iter().for_each(|note| screen::warn(&format!("warning: {note}")));
     Ok(())
 }
 
@@ -376,6 +375,7 @@ fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Re
             "verified": outcome.is_right(),
             "users": outcome.users,
             "roles": outcome.roles,
+            "unmerged": outcome.unmerged,
             "undo_snapshot_id": outcome.undo,
             "unconfirmed": outcome.unconfirmed,
         }));
@@ -389,6 +389,8 @@ fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Re
         units::duration(took)
     ))?;
     outcome.collections.iter().try_for_each(|one| show_collection(one, screen))?;
+    let left = outcome.unmerged.iter();
+    left.for_each(|why| screen::warn(&format!("a user stays as there: {why}")));
     if let Some(why) = &outcome.unconfirmed {
         screen::warn(&format!("warning: {why}"));
     }

@@ -15,7 +15,7 @@ mod worker;
 use counts::Counts;
 
 pub use error::Error;
-pub use mongodb::{Deployment, DumpSource, PlannedCollection, plan_mongodb};
+pub use mongodb::{Deployment, DumpSource, PlannedCollection, plan_dump, plan_mongodb};
 pub use plan::{Plan, plan};
 pub use run::{FILES_ROOT, Options, Outcome, Source, Sources, backup};
 pub(super) use run::{cutter, may_reuse, splitter};

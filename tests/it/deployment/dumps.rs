@@ -42,8 +42,32 @@ fn what_is_no_dump_makes_no_snapshot() {
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     wrong("cut", "ends in the middle of a document");
     assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 2);
-    let oplog = desk.run(&["backup", "--from-dump", "cut", "--dry-run"]);
-    assert_eq!(oplog.code, 2);
+    let dry = desk.run(&["backup", "--from-dump", "cut", "--dry-run"]);
+    assert_eq!(dry.code, 1, "what can't be taken in is found out dry as well: {}", dry.err);
+    assert!(dry.err.contains("ends in the middle of a document"), "{}", dry.err);
+}
+
+#[test]
+fn a_dry_run_tells_what_it_would_take_in_and_takes_nothing() {
+    let desk = shop();
+    for (directory, gzip) in [("plain", false), ("packed", true)] {
+        let mut arguments = vec!["dump", "latest", "--out", directory];
+        arguments.extend(gzip.then_some("--gzip"));
+        desk.ok(&arguments);
+        let lines = desk.json_lines(&["backup", "--from-dump", directory, "--dry-run"]);
+        let plan = lines.last().unwrap();
+        assert_eq!(plan["dry_run"], true);
+        let collections = plan["collections"].as_array().unwrap();
+        let documents = |one: &serde_json::Value| one["documents"].as_u64().unwrap();
+        assert_eq!(collections.iter().map(documents).sum::<u64>(), 4);
+        let taken = desk.json_lines(&["backup", "--from-dump", directory]);
+        let bytes: u64 = collections.iter().map(|one| one["bytes"].as_u64().unwrap()).sum();
+        assert_eq!(taken.last().unwrap()["total_bytes_processed"], bytes);
+    }
+    assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 4);
+    let one = ["backup", "--from-dump", "plain", "--dry-run", "--ns-include", "stock.*"];
+    let plan = desk.json_lines(&one);
+    assert_eq!(plan.last().unwrap()["collections"].as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -51,7 +75,9 @@ fn changes_beside_a_dump_are_told() {
     let desk = shop();
     desk.ok(&["dump", "latest", "--out", "dump"]);
     desk.write("dump/oplog.bson", "");
-    let said = desk.run(&["backup", "--from-dump", "dump"]);
-    assert_eq!(said.code, 3, "{}", said.err);
-    assert!(said.err.contains("its oplog is not taken in"), "{}", said.err);
+    for more in [&["--dry-run"][..], &[]] {
+        let said = desk.run(&[&["backup", "--from-dump", "dump"], more].concat());
+        assert_eq!(said.code, 3, "{}", said.err);
+        assert!(said.err.contains("its oplog is not taken in"), "{}", said.err);
+    }
 }

@@ -1,9 +1,9 @@
 //! What mongodump wrote, into the tree of a catalogue, as if it were a deployment.
 
-use std::path::PathBuf;
+use std::{cmp::Reverse, path::PathBuf};
 
 use super::{
-    Captured, Error, Ground,
+    Captured, Error, Ground, PlannedCollection,
     catalogue::{Catalogue, Previous, document_keys},
     scan::{Documents, Subject, plant},
     sum,
@@ -11,9 +11,9 @@ use super::{
 use crate::{
     document::namespace::Namespace,
     format::snapshot::{Consistency, Mongodb},
-    progress::Trouble,
+    progress::{Progress, Trouble},
     repo::WriteBlobs,
-    source::dump::{Dump, DumpBatch},
+    source::dump::{Dump, DumpBatch, DumpError, Dumped},
     tree::{Compared, Root},
 };
 
@@ -48,6 +48,44 @@ impl Documents for DumpBatch {
     }
 }
 
+/// The wanted collections with documents, the largest first. Reads them all: what is damaged is an
+/// error, as it would be when the dump is taken in.
+pub fn plan_dump(
+    source: &DumpSource,
+    progress: &Progress,
+) -> Result<Vec<PlannedCollection>, DumpError> {
+    progress.phase("plan");
+    tell_of_oplog(source, progress);
+    let wanted = wanted(source);
+    progress.expect(0, wanted.iter().map(|dumped| dumped.bytes).sum());
+    let mut planned = Vec::new();
+    for dumped in wanted.iter().filter(|dumped| dumped.collection.has_documents()) {
+        let namespace = dumped.collection.namespace.clone();
+        let mut one = PlannedCollection { namespace, documents: 0, bytes: 0 };
+        for batch in source.dump.scan(dumped)? {
+            let batch = batch?;
+            one.documents += batch.len();
+            one.bytes += DumpBatch::bytes(&batch);
+            progress.done(batch.len(), DumpBatch::bytes(&batch));
+        }
+        planned.push(one);
+    }
+    planned.sort_by_key(|one| Reverse((one.bytes, one.documents)));
+    Ok(planned)
+}
+
+fn wanted(source: &DumpSource) -> Vec<&Dumped> {
+    let dumped = source.dump.collections().iter();
+    dumped.filter(|dumped| (source.wanted)(&dumped.collection.namespace)).collect()
+}
+
+fn tell_of_oplog(source: &DumpSource, progress: &Progress) {
+    if source.dump.has_oplog {
+        let error = "its oplog is not taken in: collections stand as they were dumped".to_owned();
+        progress.trouble(Trouble { item: source.path.clone(), during: "read", error });
+    }
+}
+
 /// Takes the dump in beside `old`, the previous catalogue, collection by collection.
 pub(in crate::verbs::backup) fn take_in<W: WriteBlobs>(
     ground: &Ground<'_, W>,
@@ -55,13 +93,8 @@ pub(in crate::verbs::backup) fn take_in<W: WriteBlobs>(
     old: Option<Root>,
 ) -> Result<Captured, Error<W::Error>> {
     ground.progress.phase("documents");
-    if source.dump.has_oplog {
-        let error = "its oplog is not taken in: collections stand as they were dumped".to_owned();
-        ground.progress.trouble(Trouble { item: source.path.clone(), during: "read", error });
-    }
-    let dumped = source.dump.collections().iter();
-    let wanted: Vec<_> =
-        dumped.filter(|dumped| (source.wanted)(&dumped.collection.namespace)).collect();
+    tell_of_oplog(source, ground.progress);
+    let wanted = wanted(source);
     ground.progress.expect(0, wanted.iter().map(|dumped| dumped.bytes).sum());
     let previous = Previous::read(ground.writer, old)?;
     let catalogue: Vec<_> = wanted.iter().map(|dumped| dumped.collection.clone()).collect();

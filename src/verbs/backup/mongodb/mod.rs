@@ -33,7 +33,7 @@ use catalogue::{Catalogue, Previous, identity};
 use change::{Changed, change};
 use plant::Planted;
 
-pub use dump::DumpSource;
+pub use dump::{DumpSource, plan_dump};
 pub use plan::{PlannedCollection, plan_mongodb};
 
 pub(super) use dump::take_in;
