@@ -12,6 +12,11 @@ use std::{
 
 use bytes::Bytes;
 
+use crate::limits::KIB;
+
+/// Smaller ones are made and dropped: the allocator has such at hand.
+const LARGE_FROM_BYTES: usize = 128 * KIB;
+
 /// Where spare buffers lie. Clones share them.
 #[derive(Clone)]
 pub struct Buffers(Arc<Shelf>);
@@ -39,10 +44,13 @@ impl Buffers {
         Buffers(Arc::new(Shelf { spare: Mutex::default(), spare_max_bytes }))
     }
 
-    /// An empty buffer with room for so much.
+    /// An empty buffer with room for so much. The room of large ones is a power of two, so that
+    /// one fits for the next; what is not used of it takes no memory.
     pub fn take(&self, room: usize) -> Buffer {
-        let mut bytes = self.0.take(room);
-        bytes.reserve_exact(room);
+        let bytes = match room < LARGE_FROM_BYTES {
+            true => Vec::with_capacity(room),
+            false => self.0.take(room.next_power_of_two()),
+        };
         Buffer { bytes, home: self.0.clone() }
     }
 }
@@ -53,15 +61,18 @@ impl Shelf {
     fn take(&self, room: usize) -> Vec<u8> {
         let mut spare = self.spare.lock().expect("no code panics holding it");
         let fits = spare.buffers.iter().rposition(|buffer| buffer.capacity() >= room);
-        let Some(at) = fits else { return Vec::new() };
+        let Some(at) = fits else { return Vec::with_capacity(room) };
         let buffer = spare.buffers.swap_remove(at);
         spare.bytes -= buffer.capacity();
         buffer
     }
 
     fn put(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() < LARGE_FROM_BYTES {
+            return;
+        }
         let mut spare = self.spare.lock().expect("no code panics holding it");
-        if buffer.capacity() > 0 && spare.bytes + buffer.capacity() <= self.spare_max_bytes {
+        if spare.bytes + buffer.capacity() <= self.spare_max_bytes {
             buffer.clear();
             spare.bytes += buffer.capacity();
             spare.buffers.push(buffer);
@@ -104,31 +115,33 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MIB;
 
     #[test]
     fn a_buffer_comes_back_empty_when_its_last_part_is_dropped() {
-        let buffers = Buffers::new(100);
-        let mut first = buffers.take(60);
+        let buffers = Buffers::new(MIB);
+        let mut first = buffers.take(300 * KIB);
         first.extend_from_slice(b"ice core");
         let (place, whole) = (first.as_ptr(), first.freeze());
         let part = whole.slice(4..);
         drop(whole);
-        assert_ne!(buffers.take(10).as_ptr(), place);
+        let other = buffers.take(400 * KIB);
+        assert_ne!(other.as_ptr(), place);
         assert_eq!(&part[..], b"core");
         drop(part);
-        let again = buffers.take(60);
+        let again = buffers.take(500 * KIB);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
     }
 
     #[test]
     fn no_more_is_kept_than_was_said_and_nothing_too_small_is_given() {
-        let buffers = Buffers::new(100);
-        let (small, large) = (buffers.take(40), buffers.take(70));
+        let buffers = Buffers::new(MIB);
+        let (small, large, tiny) = (buffers.take(256 * KIB), buffers.take(MIB), buffers.take(10));
         let place = small.as_ptr();
-        drop((small, large));
-        assert_eq!(buffers.0.spare.lock().unwrap().bytes, 40);
-        let larger = buffers.take(41);
-        assert!(larger.capacity() >= 41);
-        assert_eq!(buffers.take(40).as_ptr(), place);
+        drop((small, large, tiny));
+        assert_eq!(buffers.0.spare.lock().unwrap().bytes, 256 * KIB);
+        let larger = buffers.take(257 * KIB);
+        assert!(larger.capacity() >= 257 * KIB);
+        assert_eq!(buffers.take(200 * KIB).as_ptr(), place);
     }
 }

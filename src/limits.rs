@@ -73,7 +73,9 @@ pub const CATALOG_RUN_BYTES: usize = 32 * MIB;
 /// Nodes between being written and lying in a pack: so many plain bytes, or one alone.
 pub const BEHIND_MAX_BYTES: usize = 8 * MIB;
 /// Plain nodes that a reader keeps.
-pub const NODE_CACHE_BYTES: usize = 16 * MIB;
+pub const NODE_CACHE_BYTES: usize = 8 * MIB;
+/// Buffers of a store on the local disk, and of a reader of chunks, that are kept to be used again.
+pub const READ_SPARE_BYTES: usize = 6 * MIB;
 /// Ranges of a pack this near to one another are read as one, if they are expected.
 pub const READ_GAP_MAX_BYTES: u64 = 64 * KIB as u64;
 /// No read of several blobs at once is larger, and so many bytes read ahead are kept.
@@ -92,7 +94,7 @@ pub const CONTENT_STEP_BYTES: usize = 2 * MIB;
 pub const CHUNKS_WAITING_MAX: usize = 4;
 pub const CHUNKS_IN_FLIGHT_MAX: usize = 8;
 /// Buffers of such chunks that are kept to be used again, beside those in flight.
-pub const CHUNKS_SPARE_BYTES: usize = 8 * MIB;
+pub const CHUNKS_SPARE_BYTES: usize = 12 * MIB;
 /// The previous tree is read ahead so many batches of so many entries.
 pub const PREVIOUS_BATCHES_MAX: usize = 8;
 pub const PREVIOUS_BATCH_ENTRIES: usize = 512;

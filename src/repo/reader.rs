@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     id::{BlobId, BlobKind},
-    limits::DELTA_HOPS_MAX,
+    limits::{BLOB_MAX_BYTES, DELTA_HOPS_MAX},
     seal::{self, Codec, Row},
     store,
 };
@@ -143,8 +143,14 @@ impl Reader {
             Codec::Delta { base, .. } => Some(bases(row.kind, &base, hops + 1)?),
             _ => None,
         };
-        seal::open_blob(self.repo.keys(), &pack.salt, row, sealed, base.as_deref())
-            .map_err(|source| Error::BlobDamaged { id: row.id, pack: pack.id, source })
+        let damaged = |source| Error::BlobDamaged { id: row.id, pack: pack.id, source };
+        let (keys, base) = (self.repo.keys(), base.as_deref());
+        if row.kind == BlobKind::Node {
+            return seal::open_blob(keys, &pack.salt, row, sealed, base).map_err(damaged);
+        }
+        let mut plain = self.repo.inner.buffers.take(BLOB_MAX_BYTES.min(row.raw_len as usize));
+        seal::open_blob_into(keys, &pack.salt, row, sealed, base, &mut plain).map_err(damaged)?;
+        Ok(plain.freeze())
     }
 
     /// The blob, when it was expected and the read that was to serve it does.

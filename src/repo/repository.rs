@@ -9,12 +9,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Error, Reader, Session, SessionOptions, catalog::Catalog, layout, nodes::NodeCache};
 use crate::{
     ambient::Ambient,
+    buffers::Buffers,
     format::{
         self, Record,
         config::{Config, StoreAbilities},
     },
     id::RepoId,
-    limits::{CONTROL_MAX_BYTES, NODE_CACHE_BYTES, PACK_AIM_BYTES},
+    limits::{CONTROL_MAX_BYTES, NODE_CACHE_BYTES, PACK_AIM_BYTES, READ_SPARE_BYTES},
     seal::{self, Compression, Keys, MasterKey, SlotHeader, SlotParams},
     store::{self, Abilities, Name, Put, Store},
 };
@@ -76,6 +77,8 @@ pub(super) struct Inner {
     pub options: OpenOptions,
     pub catalog: Catalog,
     pub nodes: NodeCache,
+    /// Plain chunks are read into these.
+    pub buffers: Buffers,
     pub damage: Vec<Damage>,
 }
 
@@ -168,6 +171,7 @@ impl Repository {
             options,
             catalog,
             nodes,
+            buffers: Buffers::new(READ_SPARE_BYTES),
             damage,
         };
         Ok(Repository { inner: Arc::new(inner) })

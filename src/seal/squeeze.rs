@@ -10,7 +10,7 @@ use crate::limits::KIB;
 /// How hard to squeeze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// A good trade of time for size (zstd 2: `docs/benchmarks.md`).
+    /// A good trade of time for size (zstd 2, and 1 for nodes: `docs/benchmarks.md`).
     #[default]
     Auto,
     /// Everything is stored as it is; deltas of nodes are still made.
@@ -22,6 +22,15 @@ pub enum Compression {
 
 impl Compression {
     pub const NAMES: [&str; 5] = ["auto", "off", "fastest", "better", "max"];
+
+    /// How nodes are squeezed in this mode. Rows of documents are alike: zstd 1 makes them smaller
+    /// than zstd 2 and is faster both ways.
+    pub fn of_nodes(self) -> Self {
+        match self {
+            Compression::Auto => Compression::Fastest,
+            other => other,
+        }
+    }
 
     /// zstd's level, `None` for off.
     pub fn level(self) -> Option<i32> {
@@ -57,6 +66,9 @@ impl FromStr for Compression {
 /// Plain bytes at least this long are probed before the work is done; below, the probe costs more
 /// than it saves (DEPENDENCIES: a loss at 64 KiB, a gain at 1 MiB).
 const PROBE_FROM_BYTES: usize = 256 * KIB;
+/// Chunks at least this long are squeezed with matches of five bytes: words and instructions become
+/// 2 % smaller, for 4 % more time (docs/benchmarks.md).
+const SHORT_MATCHES_FROM_BYTES: usize = 256 * KIB;
 const PROBE_SAMPLES: usize = 3;
 const PROBE_SAMPLE_BYTES: usize = 4 * KIB;
 const PROBE_LEVEL: i32 = -5;
@@ -96,7 +108,13 @@ impl Squeezer {
         if plain.len() >= PROBE_FROM_BYTES && !self.promises(plain) {
             return (Codec::Raw, plain);
         }
-        match self.compress(plain, level) {
+        let length = match compression {
+            Compression::Auto if plain.len() >= SHORT_MATCHES_FROM_BYTES => {
+                self.compress_short_matches(plain, level)
+            }
+            _ => self.compress(plain, level),
+        };
+        match length {
             Some(length) if gains(plain.len(), length) => (Codec::Zstd, &self.buffer[..length]),
             _ => (Codec::Raw, plain),
         }
@@ -126,6 +144,14 @@ impl Squeezer {
     fn compress(&mut self, plain: &[u8], level: i32) -> Option<usize> {
         self.make_room(plain.len());
         self.context.compress(&mut self.buffer, plain, level).ok()
+    }
+
+    /// Level 2 looks for matches of six bytes in inputs so long, of four or five in shorter ones.
+    fn compress_short_matches(&mut self, plain: &[u8], level: i32) -> Option<usize> {
+        self.make_room(plain.len());
+        self.context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+        self.context.set_parameter(CParameter::MinMatch(5)).ok()?;
+        self.context.compress2(&mut self.buffer, plain).ok()
     }
 
     // A window over both needs a parameter, and a prefix with parameters needs a context that does

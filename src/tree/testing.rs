@@ -21,7 +21,7 @@ use crate::{
     seal::{Compression, with_squeezer},
 };
 
-const LEVEL: Compression = Compression::Auto;
+const LEVEL: Compression = Compression::Fastest;
 
 /// What a blob takes beside its squeezed bytes: the seal's tag, a row in its pack's table, and the
 /// same row in the index. A delta's rows name its base.

@@ -262,7 +262,11 @@ impl<'a, 'g> Mover<'a, 'g> {
     fn whole(&self, row: &Row) -> Result<Option<Moving>, Error> {
         let Some(plain) = self.ground.plain(&row.id, DELTA_HOPS_MAX)? else { return Ok(None) };
         let moving = with_squeezer(|squeezer| {
-            let (codec, squeezed) = squeezer.squeeze(&plain, Compression::default());
+            let compression = match row.kind {
+                BlobKind::Chunk => Compression::default(),
+                BlobKind::Node => Compression::default().of_nodes(),
+            };
+            let (codec, squeezed) = squeezer.squeeze(&plain, compression);
             Moving { row: *row, codec, squeezed: Bytes::copy_from_slice(squeezed) }
         });
         Ok(Some(moving))

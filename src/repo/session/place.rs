@@ -125,7 +125,10 @@ impl Shared {
     /// Squeezes the blob and places it; what it takes in its pack.
     pub(super) fn store(&self, blob: &Blob) -> Result<u32, Error> {
         let Blob { plain, .. } = *blob;
-        let compression = self.repo.options().compression;
+        let compression = match blob.kind {
+            BlobKind::Chunk => self.repo.options().compression,
+            BlobKind::Node => self.repo.options().compression.of_nodes(),
+        };
         let base = self.base(blob)?;
         let delta = base.as_ref().and_then(|(base, bytes)| {
             let codec = Codec::Delta { base: base.id, generation: base.generation };

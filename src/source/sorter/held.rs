@@ -29,8 +29,9 @@ struct Piece {
 
 #[derive(Clone, Copy)]
 struct Row {
-    /// The key's first bytes, so that most comparisons need no look at the pieces.
-    prefix: u64,
+    /// The key's first bytes, so that most comparisons need no look at the pieces: all of it for
+    /// an ObjectId or a number.
+    prefix: [u64; 2],
     piece: u32,
     at: u32,
     key_bytes: u32,
@@ -180,9 +181,10 @@ impl Row {
 }
 
 /// Orders as the keys do, where two prefixes differ.
-fn prefix(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
+fn prefix(key: &[u8]) -> [u64; 2] {
+    let mut bytes = [0; 16];
+    let length = key.len().min(16);
     bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+    let both = u128::from_be_bytes(bytes);
+    [(both >> 64) as u64, both as u64]
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
 
 use super::{Error, ErrorKind, Listed, Name, Put, Store};
+use crate::{buffers::Buffers, limits::READ_SPARE_BYTES};
 
 mod dirs;
 mod errno;
@@ -26,6 +27,8 @@ pub struct LocalStore {
     path: PathBuf,
     dirs: Dirs,
     visibility_delay_seconds: u64,
+    /// What is read goes into these.
+    buffers: Buffers,
 }
 
 impl LocalStore {
@@ -47,7 +50,9 @@ impl LocalStore {
     fn open_root(path: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(path, dirs::OPEN_DIR, Mode::empty())?;
         let visibility_delay_seconds = visibility_delay_seconds(&root)?;
-        Ok(LocalStore { path: path.into(), dirs: Dirs::new(root)?, visibility_delay_seconds })
+        let (path, dirs) = (path.into(), Dirs::new(root)?);
+        let buffers = Buffers::new(READ_SPARE_BYTES);
+        Ok(LocalStore { path, dirs, visibility_delay_seconds, buffers })
     }
 
     fn read(&self, name: &Name, range: Range<u64>) -> Result<Bytes, ReadError> {
@@ -64,11 +69,11 @@ impl LocalStore {
         }
         let mut file = File::from(fd);
         let length = range.end - range.start;
-        let mut bytes = Vec::with_capacity(length as usize);
+        let mut bytes = self.buffers.take(length as usize);
         file.seek(SeekFrom::Start(range.start))?;
-        file.take(length).read_to_end(&mut bytes)?;
+        file.take(length).read_to_end(&mut *bytes)?;
         // It shrank while it was read.
-        if bytes.len() as u64 != length { Err(ReadError::Short) } else { Ok(bytes.into()) }
+        if bytes.len() as u64 != length { Err(ReadError::Short) } else { Ok(bytes.freeze()) }
     }
 }
 

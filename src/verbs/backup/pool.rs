@@ -47,8 +47,7 @@ impl<E> Chunks<E> {
 
     /// A copy that can be handed over.
     pub(super) fn copy(&self, chunk: &[u8]) -> Buffer {
-        // Of few sizes, so that one fits for the next.
-        let mut copy = self.buffers.take(chunk.len().next_multiple_of(2 * limits::CHUNK_AIM_BYTES));
+        let mut copy = self.buffers.take(chunk.len());
         copy.extend_from_slice(chunk);
         copy
     }
