@@ -12,10 +12,8 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::limits::KIB;
-
 /// Smaller ones are made and dropped: the allocator has such at hand.
-const LARGE_FROM_BYTES: usize = 128 * KIB;
+const LARGE_FROM_BYTES: usize = 128 << 10;
 
 /// Where spare buffers lie. Clones share them.
 #[derive(Clone)]
@@ -115,7 +113,9 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::MIB;
+
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
 
     #[test]
     fn a_buffer_comes_back_empty_when_its_last_part_is_dropped() {
