@@ -71,7 +71,7 @@ impl LocalStore {
         let length = range.end - range.start;
         let mut bytes = self.buffers.take(length as usize);
         file.seek(SeekFrom::Start(range.start))?;
-        file.take(length).read_to_end(&mut *bytes)?;
+        file.take(length).read_to_end(&mut bytes)?;
         // It shrank while it was read.
         if bytes.len() as u64 != length { Err(ReadError::Short) } else { Ok(bytes.freeze()) }
     }

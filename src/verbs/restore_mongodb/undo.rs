@@ -352,7 +352,7 @@ impl One<'_> {
                 DocumentKeys::Id => Order::Any,
             };
             let mut writers = self.writers(order).expect("this is no dry run");
-            for entry in tree::iter(self.reader, &root, KeyRange::all()) {
+            for entry in tree::iter(self.reader, root, KeyRange::all()) {
                 super::go_on(self.progress)?;
                 writers.push(Op::Insert { document: content(self.reader, &entry?.1)? })?;
             }
