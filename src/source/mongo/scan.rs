@@ -84,7 +84,7 @@ impl Scan {
                     }
                     if first && !self.is_still_itself(target)? {
                         self.cursor = None;
-                        if !self.find_again(target)? {
+                        if !self.goes_on_elsewhere(target)? {
                             return Ok(None);
                         }
                         continue;
@@ -144,11 +144,7 @@ impl Scan {
         let code = error.code().unwrap_or(0);
         let mode = self.shared.mode();
         if GONE.contains(&code) {
-            if matches!(mode, Mode::Snapshot { .. }) && !self.shared.fall_back() {
-                let why = format!("{}.{} was dropped or renamed meanwhile", target.db, target.name);
-                return Err(Error::StartAgain { why });
-            }
-            return self.find_again(target);
+            return self.goes_on_elsewhere(target);
         }
         if PLACE_LOST.contains(&code) && !matches!(mode, Mode::Snapshot { .. }) {
             self.begin_again(target)?;
@@ -184,6 +180,16 @@ impl Scan {
         }
         self.token = None;
         Ok(())
+    }
+
+    /// After it was dropped or renamed: whether it is to be read on, by another name. Where it
+    /// stood at the moment of a snapshot nobody can tell any more but with the oplog's help.
+    fn goes_on_elsewhere(&mut self, target: &mut Target) -> Result<bool, Error> {
+        if matches!(self.shared.mode(), Mode::Snapshot { .. }) && !self.shared.fall_back() {
+            let why = format!("{}.{} was dropped or renamed meanwhile", target.db, target.name);
+            return Err(Error::StartAgain { why });
+        }
+        self.find_again(target)
     }
 
     /// Whether the collection still exists, under whatever name.
