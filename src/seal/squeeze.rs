@@ -67,7 +67,7 @@ impl FromStr for Compression {
 /// than it saves (DEPENDENCIES: a loss at 64 KiB, a gain at 1 MiB).
 const PROBE_FROM_BYTES: usize = 256 * KIB;
 /// Chunks at least this long are squeezed with matches of five bytes: words and instructions become
-/// 2 % smaller, for 4 % more time (docs/benchmarks.md).
+/// 2 % smaller, for 3 to 9 % more time (docs/benchmarks.md).
 const SHORT_MATCHES_FROM_BYTES: usize = 256 * KIB;
 const PROBE_SAMPLES: usize = 3;
 const PROBE_SAMPLE_BYTES: usize = 4 * KIB;
