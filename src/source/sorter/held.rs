@@ -97,19 +97,14 @@ impl Held {
         self.close();
         let Held { full: pieces, mut rows, .. } = self;
         let key = |row: &Row| &pieces[row.piece as usize].bytes[row.key()];
-        rows.sort_unstable_by(|a, b| {
-            a.prefix
-                .cmp(&b.prefix)
-                .then_with(|| key(a).cmp(key(b)))
-                // Pairs of one key stay in the order they came: that of their places.
-                .then_with(|| (a.piece, a.at).cmp(&(b.piece, b.at)))
-        });
+        // Rows stand in the order their pairs came, and a stable sort keeps it for those of one key.
+        rows.sort_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b))));
         InOrder { pieces, rows: rows.into_iter() }
     }
 
     /// Takes back what was not taken of pairs in order. They stay where they lie; but of a piece of
     /// which less than half is left the rest is copied, so that few pairs do not keep the memory of
-    /// many.
+    /// many. Nothing was pushed since: these pairs came before all that follow.
     pub fn put_back(&mut self, rest: InOrder) {
         let InOrder { pieces, rows } = rest;
         let mut left = vec![0; pieces.len()];

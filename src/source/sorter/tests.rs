@@ -41,6 +41,19 @@ proptest! {
 }
 
 #[test]
+fn pairs_of_no_bytes_stay_where_they_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sorter = sorter(dir.path(), 4 << 20);
+    // Each second one lies where the next begins.
+    let values: Vec<_> =
+        (0..400u32).map(|number| number.to_be_bytes().repeat(number as usize % 2)).collect();
+    for value in &values {
+        sorter.push(b"", value).unwrap();
+    }
+    assert!(sorted(sorter).into_iter().map(|pair| pair.1).eq(values));
+}
+
+#[test]
 fn more_runs_than_are_merged_at_once() {
     let dir = tempfile::tempdir().unwrap();
     // Each pair is a run of its own.
@@ -194,4 +207,33 @@ fn pairs_of_one_key_leave_a_window_in_the_order_they_came() {
     let values: Vec<&[u8]> = taken.iter().map(|pair| &pair.1[..]).collect();
     assert!(values.starts_with(&[b"1", b"2"]));
     assert!(window.is_too_late(b"a") && !window.is_too_late(b"c"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever is copied when a half is given, and whatever stays where it lies.
+    #[test]
+    fn a_window_is_stable(
+        pairs in proptest::collection::vec((0u8..12, 0usize..400_000), 0..60),
+        bytes_max in prop_oneof![Just(1usize), 1usize << 19..4 << 20],
+    ) {
+        let (mut window, mut given, mut wanted) = (Window::new(bytes_max), Vec::new(), Vec::new());
+        for (number, (key, bytes)) in pairs.into_iter().enumerate() {
+            if window.is_too_late(&[key]) {
+                continue;
+            }
+            let mut value = number.to_be_bytes().to_vec();
+            value.resize(8 + bytes, key);
+            window.push(&[key], &value);
+            wanted.push((key, number));
+            if window.is_full() {
+                given.extend(window.take_lower_half());
+            }
+        }
+        given.extend(window.take_all());
+        wanted.sort();
+        let number = |value: &[u8]| usize::from_be_bytes(value[..8].try_into().unwrap());
+        let given: Vec<_> = given.iter().map(|(key, value)| (key[0], number(value))).collect();
+        prop_assert_eq!(given, wanted);
+    }
 }
