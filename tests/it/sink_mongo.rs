@@ -131,6 +131,8 @@ fn what_others_changed_meanwhile_is_left_and_told() {
         Op::Replace { document: new.clone(), was: seen.clone() },
         Op::Remove { was: seen },
         Op::Insert { document: new.clone() },
+        // This one is written by an update that inserts.
+        Op::Insert { document: document(7, |writer| writer.push_timestamp(b"t", 0)) },
     ] {
         let report = write(&link, &place, Order::Any, vec![op.clone()]);
         assert_eq!(report.failures.len(), 1, "{op:?}");

@@ -67,7 +67,11 @@ pub(super) fn write_statement(
     let mut statement = Writer::new();
     let id = get(was.unwrap_or(document), b"_id")?;
     let seen = was.filter(|was| was.len() + document.len() <= RESTORE_BATCH_BYTES);
-    statement.push_doc(b"q", &filter(id.as_ref(), seen));
+    let filter = match was {
+        Some(_) => filter(id.as_ref(), seen),
+        None => nothing(id.as_ref()),
+    };
+    statement.push_doc(b"q", &filter);
     if craft.wants_pipeline() {
         let mut literal = Writer::new();
         literal.push_doc(b"$literal", document);
@@ -99,9 +103,7 @@ pub(super) fn remove_statement(was: &[u8]) -> Result<Vec<u8>, Malformed> {
 fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
     let mut filter = Writer::new();
     if let Some(id) = id {
-        let mut equal = Writer::new();
-        equal.push_raw(id.kind, b"$eq", id.value);
-        filter.push_doc(b"_id", &equal.finish());
+        push_equal(&mut filter, id);
     }
     if let Some(was) = was {
         let mut literal = Writer::new();
@@ -126,6 +128,25 @@ pub(super) fn find_ids<'a>(
     place: &Namespace,
     ids: impl IntoIterator<Item = Element<'a>>,
 ) -> Vec<u8> {
+/// `{_id: {$eq: ...}, $nor: [{}]}`, which no document is: what an upsert makes of it is new, or
+/// there is one of that `_id` already, and it fails.
+fn nothing(id: Option<&Element>) -> Vec<u8> {
+    let mut filter = Writer::new();
+    if let Some(id) = id {
+        push_equal(&mut filter, id);
+    }
+    let mut all = ArrayWriter::new();
+    all.push_doc(&Writer::new().finish());
+    filter.push_array(b"$nor", &all.finish());
+    filter.finish()
+}
+
+fn push_equal(filter: &mut Writer, id: &Element) {
+    let mut equal = Writer::new();
+    equal.push_raw(id.kind, b"$eq", id.value);
+    filter.push_doc(b"_id", &equal.finish());
+}
+
     let mut list = ArrayWriter::new();
     ids.into_iter().for_each(|id| list.push_raw(id.kind, id.value));
     let mut among = Writer::new();
