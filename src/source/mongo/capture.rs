@@ -91,7 +91,8 @@ impl Capture {
     /// All documents of `collection`. A document may come twice, so when the connection was lost
     /// or documents moved meanwhile: the later one counts.
     pub fn scan(&self, collection: &Collection) -> Scan {
-        Scan::new(Arc::clone(&self.shared), collection)
+        let again_since = collection.uuid.and_then(|uuid| self.since_of.get(&uuid)).copied();
+        Scan::new(Arc::clone(&self.shared), collection, again_since)
     }
 
     /// After all scans: fixes the moment and says what has to be changed to get there. After
@@ -185,9 +186,10 @@ impl Capture {
         Ok((until, term, catalogue, gathering))
     }
 
-    /// From now on their operations count from now.
+    /// From now on their operations count from now, and what was done before is in what is read.
     fn scan_again(&mut self, collections: Vec<Collection>) -> Result<Error, Error> {
         let since = now(&self.shared.link)?;
+        oplog::await_majority(&self.shared.link, since)?;
         for collection in &collections {
             if collection.keys == Keys::Ordinal {
                 let why = format!("{} changed in an unknown way", collection.namespace);

@@ -9,7 +9,9 @@ use super::{
     shared::{Mode, Shared},
 };
 use crate::{
-    document, limits,
+    document,
+    format::snapshot::ClusterTime,
+    limits,
     mongo::{self, Cursor, Link},
 };
 
@@ -42,15 +44,22 @@ struct Target {
     name: String,
     uuid: Option<Uuid>,
     ordinal: bool,
+    /// Of one that is scanned again: nothing older than this is read.
+    again_since: Option<ClusterTime>,
 }
 
 impl Scan {
-    pub(super) fn new(shared: Arc<Shared>, collection: &Collection) -> Scan {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        collection: &Collection,
+        again_since: Option<ClusterTime>,
+    ) -> Scan {
         let target = collection.has_documents().then(|| Target {
             db: collection.namespace.db.clone(),
             name: collection.stored_in(),
             uuid: collection.uuid,
             ordinal: collection.keys == super::Keys::Ordinal,
+            again_since,
         });
         Scan {
             shared,
@@ -245,14 +254,14 @@ fn open(shared: &Shared, target: &Target, token: Option<&[u8]>) -> Result<Cursor
         let uuid = Binary { subtype: BinarySubtype::Uuid, bytes: uuid.to_vec() };
         command.append(bson::cstr!("collectionUUID"), uuid);
     }
-    if let Some(concern) = read_concern(shared.mode()) {
+    if let Some(concern) = read_concern(shared.mode(), target.again_since) {
         command.append(bson::cstr!("readConcern"), concern);
     }
     let command = command.into_bytes();
     Ok(shared.link.cursor(&target.db, &command, limits::SCAN_BATCH_DOCUMENTS)?)
 }
 
-fn read_concern(mode: Mode) -> Option<RawDocumentBuf> {
+fn read_concern(mode: Mode, again_since: Option<ClusterTime>) -> Option<RawDocumentBuf> {
     match mode {
         Mode::Plain => None,
         Mode::Snapshot { at } => {
@@ -260,7 +269,7 @@ fn read_concern(mode: Mode) -> Option<RawDocumentBuf> {
             Some(rawdoc! { "level": "snapshot", "atClusterTime": at })
         }
         Mode::Fuzzy { since } => {
-            let since = Timestamp::from(since);
+            let since = Timestamp::from(again_since.unwrap_or(since));
             Some(rawdoc! { "level": "majority", "afterClusterTime": since })
         }
     }

@@ -1,6 +1,7 @@
 //! Captures of real servers: what comes out is what stood there at the moment they name.
 
 mod faults;
+mod held;
 mod oplog;
 mod plain;
 mod snapshot;
@@ -17,6 +18,7 @@ use icecore::{
 };
 use mongodb::bson::{Document, RawDocument, doc};
 
+use self::held::Held;
 use crate::mongod::Deployment;
 
 /// Documents by the bytes of their `_id`.

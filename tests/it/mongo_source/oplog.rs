@@ -14,7 +14,7 @@ use icecore::{
 use mongodb::bson::{Document, doc};
 
 use super::{
-    begin, expected, fill, link,
+    Held, begin, expected, fill, link,
     state::{State, scan_slowly, settled},
 };
 use crate::mongod::{Ability, Deployment, Wish, can};
@@ -243,6 +243,62 @@ fn what_was_renamed_into_the_selection_is_scanned_once_more() {
     set.command("shop", doc! { "delete": "orders", "deletes": [{ "q": {}, "limit": 1 }] });
     let done = settled(&mut capture, &mut state);
     assert_eq!(done.contents["shop.orders"].len(), 99);
+}
+
+#[test]
+fn what_is_scanned_again_has_all_that_came_before_its_beginning() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 100);
+    fill(&set, "hidden", 100);
+    let options = icecore::source::mongo::Options {
+        consistency: Wanted::Oplog,
+        wanted: std::sync::Arc::new(|namespace| namespace.collection != "hidden"),
+        ..super::options()
+    };
+    let silent = icecore::progress::Progress::silent();
+    let mut capture =
+        icecore::source::mongo::Capture::begin(&link(&set), options, &silent).unwrap();
+    let mut state = scan_slowly(&capture);
+    set.command("shop", doc! { "drop": "orders" });
+    set.command("admin", doc! { "renameCollection": "shop.hidden", "to": "shop.orders" });
+    // The time is asked for twice before the oplog is read; then for the second scan's beginning.
+    let held = Held::of(&set, &["ping"], 2);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            held.await_one();
+            // What is written from now on no majority has, as far as the server knows.
+            set.command("admin", doc! { "configureFailPoint": NO_MAJORITY, "mode": "alwaysOn" });
+            insert_alone(&set, "late");
+            held.let_go();
+            let waits = doc! { "currentOp": 1, "command.find": "oplog.rs" };
+            let is_waited_for = || {
+                let found = set.command("admin", waits.clone());
+                !found.get_array("inprog").unwrap().is_empty()
+            };
+            while !is_over.load(Relaxed) && !is_waited_for() {
+                thread::yield_now();
+            }
+            set.command("admin", doc! { "configureFailPoint": NO_MAJORITY, "mode": "off" });
+            insert_alone(&set, "later");
+        });
+        let Some(Error::ScanAgain { collections }) = capture.settle(&silent).err() else {
+            panic!("a collection that was never scanned has no changes to go by")
+        };
+        state.again(&capture, &collections);
+        is_over.store(true, Relaxed);
+    });
+    let done = settled(&mut capture, &mut state);
+    assert_eq!(done.contents["shop.orders"].len(), 102);
+}
+
+/// The server does not take note of what a majority has.
+const NO_MAJORITY: &str = "disableSnapshotting";
+
+fn insert_alone(set: &Deployment, id: &str) {
+    let concern = doc! { "w": 1 };
+    let one = doc! { "insert": "orders", "documents": [{ "_id": id }], "writeConcern": concern };
+    set.command("shop", one);
 }
 
 #[test]
