@@ -11,7 +11,10 @@ use super::{
     Documents, DumpError, Dumped, metadata,
     scan::{self, DumpScan, Expected, read_document},
 };
-use crate::document::{Element, get, namespace::Namespace};
+use crate::{
+    document::{Element, get, namespace::Namespace},
+    source::mongo::Kind,
+};
 
 const MAGIC: u32 = 0x8199_e26d;
 /// What ends the prelude and each block, where a document's length might stand.
@@ -34,6 +37,8 @@ struct Stretch {
     /// Offsets in the archive, of a gzipped one in what was gzipped.
     blocks: Vec<(u64, u64)>,
     crc: Option<u64>,
+    /// The block that ends it was read.
+    is_whole: bool,
 }
 
 /// Reads the archive from its beginning to its end: where things are is told nowhere.
@@ -93,8 +98,8 @@ impl Archive {
         let block = (start, reader.at - END.len() as u64 - start);
         let known = self.namespaces.iter().position(|n| n.db == db && n.collection == collection);
         let place = known.unwrap_or_else(|| {
-            let (blocks, crc) = (Vec::new(), None);
-            self.namespaces.push(Stretch { db, collection, blocks, crc });
+            let (blocks, crc, is_whole) = (Vec::new(), None, false);
+            self.namespaces.push(Stretch { db, collection, blocks, crc, is_whole });
             self.namespaces.len() - 1
         });
         let stretch = &mut self.namespaces[place];
@@ -103,12 +108,18 @@ impl Archive {
         }
         if is_end {
             stretch.crc = crc.map(i64::cast_unsigned);
+            stretch.is_whole = true;
         }
         Ok(())
     }
 
-    /// By the metadata that stand at the beginning.
+    /// By the metadata that stand at the beginning. Each collection, an empty one as well, has a
+    /// block that ends it; views have none.
     fn collections(&mut self, told: &[Vec<u8>]) -> Result<Vec<Dumped>, DumpError> {
+        let cut = || DumpError::Cut { path: self.path.clone() };
+        if !self.namespaces.iter().all(|stretch| stretch.is_whole) {
+            return Err(cut());
+        }
         self.has_oplog = self.namespaces.iter().any(|n| n.db.is_empty());
         let mut found = Vec::new();
         for document in told {
@@ -125,6 +136,9 @@ impl Archive {
             let is_it =
                 |n: &Stretch| n.db == db && (n.collection == name || n.collection == buckets);
             let place = self.namespaces.iter().position(is_it);
+            if place.is_none() && collection.kind != Kind::View {
+                return Err(cut());
+            }
             let bytes = place.map_or(0, |place| {
                 self.namespaces[place].blocks.iter().map(|(_, length)| length).sum()
             });
@@ -137,7 +151,7 @@ impl Archive {
     /// The documents of one namespace. A gzipped archive is unpacked from its beginning for it.
     pub fn scan(&self, which: usize) -> Result<DumpScan, DumpError> {
         let cannot = |source| DumpError::Read { path: self.path.clone(), source };
-        let Stretch { db, collection, blocks, crc } = &self.namespaces[which];
+        let Stretch { db, collection, blocks, crc, .. } = &self.namespaces[which];
         let source: Box<dyn Read + Send> = if self.is_gzip {
             let source = scan::open(&self.path).map_err(cannot)?;
             Box::new(Blocks {

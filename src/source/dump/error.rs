@@ -14,7 +14,7 @@ pub enum DumpError {
     NoArchive { path: PathBuf },
     #[error("the document at byte {at} of {} is damaged", path.display())]
     Document { path: PathBuf, at: u64, source: Malformed },
-    #[error("{} ends in the middle of a document", path.display())]
+    #[error("{} is cut off: its end is missing", path.display())]
     Cut { path: PathBuf },
     #[error("the documents of {namespace} in {} are not those that were written", path.display())]
     Checksum { path: PathBuf, namespace: String },

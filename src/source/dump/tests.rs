@@ -135,14 +135,16 @@ fn what_is_damaged_in_a_directory_is_named() {
     assert!(matches!(Dump::open(&bson.join("none")), Err(DumpError::Read { .. })));
 }
 
-/// Two collections by turns, and a view.
+/// What ends a block.
+const END: [u8; 4] = [0xff; 4];
+
+/// Two collections by turns, an empty one, and a view.
 fn archive() -> Vec<u8> {
-    const END: [u8; 4] = [0xff; 4];
     let mut bytes = 0x8199_e26du32.to_le_bytes().to_vec();
     bytes.extend(
         parse(r#"{"version":"0.1","server_version":"6.0.5","concurrent_collections":4}"#).unwrap(),
     );
-    for (name, metadata) in [("log", METADATA), ("other", ""), ("view", VIEW)] {
+    for (name, metadata) in [("log", METADATA), ("other", ""), ("view", VIEW), ("none", "")] {
         let mut told = Writer::new();
         told.push_str(b"db", "shop");
         told.push_str(b"collection", name);
@@ -158,8 +160,8 @@ fn archive() -> Vec<u8> {
         bytes.extend(&document);
         bytes.extend(END);
     }
-    for (which, crc) in crcs.iter().enumerate() {
-        bytes.extend(header(["log", "other"][which], Some(crc.value())));
+    for (name, crc) in [("log", &crcs[0]), ("other", &crcs[1]), ("none", &Crc::new())] {
+        bytes.extend(header(name, Some(crc.value())));
         bytes.extend(END);
     }
     bytes
@@ -189,12 +191,13 @@ fn an_archive_gzipped_or_not() {
             told(&dump),
             [
                 ("shop.log".to_owned(), 3, bytes(&[1, 3, 4])),
+                ("shop.none".into(), 0, 0),
                 ("shop.other".into(), 2, bytes(&[2, 5])),
                 ("shop.view".into(), 0, 0),
             ]
         );
         assert_eq!(dump.collections()[0].collection.keys, Keys::Ordinal);
-        assert_eq!(dump.collections()[1].collection.keys, Keys::Id);
+        assert_eq!(dump.collections()[2].collection.keys, Keys::Id);
         assert_eq!(dump.collections()[0].bytes, bytes(&[1, 3, 4]));
     }
 }
@@ -204,9 +207,14 @@ fn an_archive_that_is_cut_or_changed_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("archive");
     let whole = archive();
-    for length in [0, 3, 4, 20, 400, 2000, whole.len() - 1, whole.len() - 5] {
-        fs::write(&path, &whole[..length]).unwrap();
-        assert!(Dump::open(&path).is_err(), "{length}");
+    let ends = whole.windows(4).enumerate().filter(|(_, bytes)| *bytes == END);
+    let ends: Vec<usize> = ends.map(|(at, _)| at + END.len()).collect();
+    assert_eq!((ends.len(), ends.last()), (9, Some(&whole.len())));
+    let within = [0, 3, 4, 20, 400, 2000, whole.len() - 1, whole.len() - 5];
+    for length in within.iter().chain(&ends[..8]) {
+        fs::write(&path, &whole[..*length]).unwrap();
+        let opened = Dump::open(&path).err();
+        assert!(matches!(opened, Some(DumpError::Cut { .. })), "{length}: {opened:?}");
     }
     let mut changed = whole.clone();
     let middle = whole.len() / 2;

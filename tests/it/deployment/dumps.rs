@@ -40,11 +40,11 @@ fn what_is_no_dump_makes_no_snapshot() {
     let path = desk.path("cut/shop/orders.bson");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    wrong("cut", "ends in the middle of a document");
+    wrong("cut", "is cut off: its end is missing");
     assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 2);
     let dry = desk.run(&["backup", "--from-dump", "cut", "--dry-run"]);
     assert_eq!(dry.code, 1, "what can't be taken in is found out dry as well: {}", dry.err);
-    assert!(dry.err.contains("ends in the middle of a document"), "{}", dry.err);
+    assert!(dry.err.contains("is cut off: its end is missing"), "{}", dry.err);
 }
 
 #[test]
