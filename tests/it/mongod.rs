@@ -1,6 +1,7 @@
 //! Real MongoDB servers in processes of their own, for the time of a test.
 
 mod ability;
+mod lossy;
 
 use std::{
     fs::{self, Permissions},
@@ -19,6 +20,7 @@ use mongodb::{
 };
 
 pub use ability::{Ability, can, has};
+pub use lossy::Lossy;
 
 /// How long a server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);

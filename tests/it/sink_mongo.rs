@@ -8,7 +8,7 @@ use icecore::{
 };
 use mongodb::bson::doc;
 
-use crate::mongod::{Ability, Deployment, can, has};
+use crate::mongod::{Ability, Deployment, Lossy, can, has};
 
 fn link(deployment: &Deployment) -> Link {
     Link::connect(&deployment.uri(), &Connect::to(Purpose::Write)).unwrap()
@@ -141,6 +141,30 @@ fn what_others_changed_meanwhile_is_left_and_told() {
     assert_eq!(all(&link, &place), std::slice::from_ref(&other));
     let report = write(&link, &place, Order::Any, vec![Op::Replace { document: new, was: other }]);
     assert_eq!(report.replaced, 1);
+}
+
+#[test]
+fn a_document_that_goes_and_comes_is_not_lost_with_an_answer() {
+    if !can(Ability::DollarNames) {
+        return;
+    }
+    let deployment = Deployment::standalone();
+    let way = Lossy::to(deployment.members[0].port);
+    let link = Link::connect(&way.uri(), &Connect::to(Purpose::Write)).unwrap();
+    let place = Namespace::new("d", "c");
+    for (id, command) in [(1, "delete"), (2, "insert")] {
+        let was = document(id, |writer| writer.push_i32(b"a", 1));
+        let odd = document(id, |writer| {
+            writer.push_i32(b"$set", 1);
+            (0..2).for_each(|value| writer.push_i32(b"d", value));
+        });
+        write(&link, &place, Order::Any, inserts(std::slice::from_ref(&was)));
+        way.lose_the_answer_to(command);
+        let op = Op::Replace { document: odd.clone(), was };
+        let report = write(&link, &place, Order::Any, vec![op]);
+        assert_eq!((report.replaced, &report.failures[..]), (1, &[][..]), "{command}");
+        assert_eq!(all(&link, &place).last().unwrap(), &odd, "{command}");
+    }
 }
 
 #[test]

@@ -219,15 +219,18 @@ impl Crew {
                 return Ok(());
             }
         }
-        let (reply, _) = self.run(|_| command::delete(&self.place, statements.clone()))?;
-        if Written::of(&reply).n == 0 {
+        let (reply, sent_twice) = self.run(|_| command::delete(&self.place, statements.clone()))?;
+        // If an answer was lost, it may be gone by the first try.
+        let is_gone = Written::of(&reply).n > 0
+            || (sent_twice && self.is_there(&Op::Remove { was: was.clone() })?);
+        if !is_gone {
             self.failed(op, CHANGED.into());
             return Ok(());
         }
         let documents = [&document[..]];
         let (reply, _) =
             self.run(|bypass| command::insert(&self.place, &documents, true, bypass))?;
-        self.settle(vec![op], &reply, false)
+        self.settle(vec![op], &reply, sent_twice)
     }
 
     fn statements(
