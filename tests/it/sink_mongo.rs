@@ -168,6 +168,47 @@ fn a_document_that_goes_and_comes_is_not_lost_with_an_answer() {
 }
 
 #[test]
+fn an_order_that_is_kept_ends_with_the_first_that_fails() {
+    let deployment = Deployment::standalone();
+    let link = link(&deployment);
+    let plain = |id: i32| document(id, |_| ());
+    let special = |id: i32| document(id, |writer| writer.push_timestamp(b"t", 0));
+    let hopeless = |id: i32| {
+        document(id, |writer| {
+            writer.push_timestamp(b"t", 0);
+            (0..2).for_each(|value| writer.push_i32(b"d", value));
+        })
+    };
+    // What some of 2,500 are, and whether there is another in the place of one already.
+    type Odd<'a> = &'a dyn Fn(i32) -> Bytes;
+    let cases: [(&str, Odd, std::ops::Range<i32>, bool); 3] = [
+        ("plain", &plain, 0..0, true),
+        ("special", &special, 298..303, true),
+        ("hopeless", &hopeless, 300..301, false),
+    ];
+    for (name, odd, which, is_there) in cases {
+        let place = Namespace::new("d", name);
+        let other = document(300, |writer| writer.push_i32(b"other", 1));
+        if is_there {
+            write(&link, &place, Order::Kept, inserts(std::slice::from_ref(&other)));
+        }
+        let one = |id| if which.contains(&id) { odd(id) } else { plain(id) };
+        let documents: Vec<Bytes> = (0..2500).map(one).collect();
+        let report = write(&link, &place, Order::Kept, inserts(&documents));
+        let (found, mut wanted) = (all(&link, &place), documents[..300].to_vec());
+        wanted.extend(is_there.then_some(other));
+        // What comes after it would leave a hole.
+        assert!(found == wanted, "{name}: {} are there", found.len());
+        assert_eq!((report.inserted, report.failures.len()), (300, 2200), "{name}");
+        let failed: Vec<&Bytes> = report.failures.iter().map(|one| one.op.document()).collect();
+        assert!(failed.into_iter().eq(&documents[300..]), "{name}");
+        let before = |failure: &sink::Failure| failure.why == "one before it failed";
+        let told = report.failures.iter().map(before).collect::<Vec<_>>();
+        assert!(!told[0] && told[1..].iter().all(|told| *told), "{name}");
+    }
+}
+
+#[test]
 fn unique_keys_may_change_places() {
     let deployment = Deployment::standalone();
     let link = link(&deployment);

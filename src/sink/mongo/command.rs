@@ -29,9 +29,14 @@ pub(super) fn insert(
 }
 
 /// `{update: ..., updates: [...]}`.
-pub(super) fn update(place: &Namespace, statements: ArrayWriter, bypass: bool) -> Vec<u8> {
+pub(super) fn update(
+    place: &Namespace,
+    statements: ArrayWriter,
+    ordered: bool,
+    bypass: bool,
+) -> Vec<u8> {
     let mut command = on("update", place);
-    command.push_bool(b"ordered", false);
+    command.push_bool(b"ordered", ordered);
     finish(command, "updates", statements, bypass)
 }
 
@@ -123,11 +128,6 @@ fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
     filter.finish()
 }
 
-/// `{find: ..., filter: {_id: {$in: ids}}}`, each document whole.
-pub(super) fn find_ids<'a>(
-    place: &Namespace,
-    ids: impl IntoIterator<Item = Element<'a>>,
-) -> Vec<u8> {
 /// `{_id: {$eq: ...}, $nor: [{}]}`, which no document is: what an upsert makes of it is new, or
 /// there is one of that `_id` already, and it fails.
 fn nothing(id: Option<&Element>) -> Vec<u8> {
@@ -147,6 +147,11 @@ fn push_equal(filter: &mut Writer, id: &Element) {
     filter.push_doc(b"_id", &equal.finish());
 }
 
+/// `{find: ..., filter: {_id: {$in: ids}}}`, each document whole.
+pub(super) fn find_ids<'a>(
+    place: &Namespace,
+    ids: impl IntoIterator<Item = Element<'a>>,
+) -> Vec<u8> {
     let mut list = ArrayWriter::new();
     ids.into_iter().for_each(|id| list.push_raw(id.kind, id.value));
     let mut among = Writer::new();

@@ -31,6 +31,8 @@ pub(super) struct Crew {
     /// Taken back when the user may not: then validators have their say.
     bypass: AtomicBool,
     stopped: AtomicBool,
+    /// One failed, in an order that is kept: nothing that comes after it is written.
+    broken: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -51,13 +53,14 @@ fn is_of_a_document(error: &mongo::Error) -> bool {
 }
 
 const CHANGED: &str = "the document there was changed by someone else meanwhile";
+const BROKEN: &str = "one before it failed";
 const HOPELESS: &str = "the document holds an empty timestamp, which a server replaces, and two \
                         fields of one name, with which no server can be told to leave it";
 
 impl Crew {
     pub fn new(link: Link, place: Namespace, order: Order) -> Crew {
-        let (bypass, stopped) = (AtomicBool::new(true), AtomicBool::new(false));
-        Crew { link, place, order, bypass, stopped, state: Mutex::default() }
+        let [bypass, stopped, broken] = [true, false, false].map(AtomicBool::new);
+        Crew { link, place, order, bypass, stopped, broken, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,7 +120,7 @@ impl Crew {
         match written {
             Ok(()) => {}
             // Which one it was is found by trying each.
-            Err(error) if is_of_a_document(&error) && self.order == Order::Any => {
+            Err(error) if is_of_a_document(&error) && !self.ordered() => {
                 let is_alone = ops.len() == 1;
                 for op in ops {
                     match is_alone {
@@ -137,36 +140,37 @@ impl Crew {
         let (mut plain, mut special) = (Vec::new(), Vec::new());
         for op in ops {
             let is_special = match Craft::of(op.document()) {
-                Ok(craft) if craft.is_hopeless() => {
-                    self.failed(op, HOPELESS.into());
-                    continue;
-                }
-                Ok(craft) => craft.empty_timestamp,
-                Err(why) => {
-                    self.failed(op, why.to_string());
-                    continue;
-                }
+                Ok(craft) if craft.is_hopeless() => Err(HOPELESS.to_owned()),
+                Ok(craft) => Ok(craft.empty_timestamp),
+                Err(why) => Err(why.to_string()),
             };
             // An order that is kept is one of runs of one kind.
-            let turn = if is_special { !plain.is_empty() } else { !special.is_empty() };
-            if turn && self.order == Order::Kept {
-                self.insert_plain(std::mem::take(&mut plain))?;
-                self.update(std::mem::take(&mut special))?;
+            if self.ordered() {
+                if is_special != Ok(false) {
+                    self.insert_plain(std::mem::take(&mut plain))?;
+                }
+                if is_special != Ok(true) {
+                    self.update(std::mem::take(&mut special))?;
+                }
             }
-            if is_special { special.push(op) } else { plain.push(op) }
+            match is_special {
+                Ok(false) => plain.push(op),
+                Ok(true) => special.push(op),
+                Err(why) => self.failed(op, why),
+            }
         }
         self.insert_plain(plain)?;
         self.update(special)
     }
 
     fn insert_plain(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        let ops = self.still_wanted(ops);
         if ops.is_empty() {
             return Ok(());
         }
-        let ordered = self.order == Order::Kept;
         let documents: Vec<&[u8]> = ops.iter().map(|op| &op.document()[..]).collect();
         let (reply, sent_twice) =
-            self.run(|bypass| command::insert(&self.place, &documents, ordered, bypass))?;
+            self.run(|bypass| command::insert(&self.place, &documents, self.ordered(), bypass))?;
         self.settle(ops, &reply, sent_twice)
     }
 
@@ -185,7 +189,20 @@ impl Crew {
         swaps.into_iter().try_for_each(|op| self.swap(op))
     }
 
+    fn ordered(&self) -> bool {
+        self.order == Order::Kept
+    }
+
+    /// None of them, if one before them failed and their order is kept.
+    fn still_wanted(&self, mut ops: Vec<Op>) -> Vec<Op> {
+        if self.broken.load(Relaxed) {
+            ops.drain(..).for_each(|op| self.failed(op, BROKEN.into()));
+        }
+        ops
+    }
+
     fn update(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
+        let ops = self.still_wanted(ops);
         if ops.is_empty() {
             return Ok(());
         }
@@ -197,8 +214,9 @@ impl Crew {
             command::write_statement(op.document(), was, Craft::of(op.document())?)
         };
         let (ops, statements) = self.statements(ops, statement);
-        let (reply, sent_twice) =
-            self.run(|bypass| command::update(&self.place, statements.clone(), bypass))?;
+        let update =
+            |bypass| command::update(&self.place, statements.clone(), self.ordered(), bypass);
+        let (reply, sent_twice) = self.run(update)?;
         self.settle(ops, &reply, sent_twice)
     }
 
@@ -228,7 +246,7 @@ impl Crew {
             return Ok(());
         }
         let documents = [&document[..]];
-        let (reply, _) =
+        let (reply, sent_twice) =
             self.run(|bypass| command::insert(&self.place, &documents, true, bypass))?;
         self.settle(vec![op], &reply, sent_twice)
     }
@@ -256,27 +274,29 @@ impl Crew {
         let written = Written::of(reply);
         let errors: HashMap<usize, _> =
             written.errors.into_iter().map(|error| (error.index, error)).collect();
-        let fine = ops.len() - errors.len().min(ops.len());
+        let fine = match errors.keys().min() {
+            // None after it was tried.
+            Some(first) if self.ordered() => *first,
+            _ => ops.len() - errors.len().min(ops.len()),
+        };
         // Where fewer took effect than were no errors, some found their document changed; and an
         // answer that was lost leaves open which took effect the first time.
         let doubtful = sent_twice || (written.n as usize) < fine;
-        let mut stopped = false;
         for (index, op) in ops.into_iter().enumerate() {
             let error = errors.get(&index);
-            stopped |= error.is_some() && self.order == Order::Kept;
-            let holds = match (error, doubtful) {
-                (None, false) if !stopped => true,
-                (Some(_), false) => false,
-                _ => self.is_there(&op)?,
+            let holds = match error {
+                _ if doubtful => self.is_there(&op)?,
+                None => !self.broken.load(Relaxed),
+                Some(_) => false,
             };
             match (holds, error) {
                 (true, _) => self.succeeded(&op),
-                (false, Some(error)) if error.code == DUPLICATE_KEY => {
+                (false, Some(error)) if error.code == DUPLICATE_KEY && !self.ordered() => {
                     let why = error.message.clone();
                     self.state().again.push(Failure { op, why });
                 }
                 (false, Some(error)) => self.failed(op, error.message.clone()),
-                (false, None) if stopped => self.failed(op, "one before it failed".into()),
+                (false, None) if self.broken.load(Relaxed) => self.failed(op, BROKEN.into()),
                 (false, None) => self.failed(op, CHANGED.into()),
             }
         }
@@ -310,6 +330,7 @@ impl Crew {
     }
 
     fn failed(&self, op: Op, why: String) {
+        self.broken.fetch_or(self.ordered(), Relaxed);
         self.state().report.failures.push(Failure { op, why });
     }
 
