@@ -104,6 +104,11 @@ impl<'a> Entry<'a> {
         Ok(namespaces.into_iter().collect())
     }
 
+    /// Whether it is about what a database keeps its views in.
+    pub fn is_of_views(&self) -> bool {
+        self.namespace.ends_with(b".system.views")
+    }
+
     fn on_document(&self, which: &'a [u8], op: Op) -> Result<Meaning<'a>, Malformed> {
         Ok(match document::get(which, b"_id")? {
             Some(id) => Meaning::Document { uuid: self.uuid, id, op, is_insert: self.kind == b"i" },

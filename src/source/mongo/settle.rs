@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Collection, Error, Options, Uuid,
+    Collection, Error, Namespace, Options, Uuid,
     changes::Gathering,
     entry::{Entry, Meaning},
     listing, moment, oplog,
@@ -68,8 +68,16 @@ fn changes_catalogue(entry: &Entry, options: &Options, depth: u32) -> Result<boo
             }
             Ok(false)
         }
-        Meaning::Document { .. } | Meaning::Commit | Meaning::Nothing => Ok(false),
+        Meaning::Document { id, .. } => Ok(entry.is_of_views() && is_wanted_view(&id, options)),
+        Meaning::Commit | Meaning::Nothing => Ok(false),
     }
+}
+
+/// A view is a document of its database's `system.views`, and its namespace is the `_id`.
+fn is_wanted_view(id: &document::Element, options: &Options) -> bool {
+    let name = id.as_str().and_then(|name| std::str::from_utf8(name).ok());
+    let view = name.and_then(Namespace::parse);
+    view.is_none_or(|view| listing::is_wanted(&view, options))
 }
 
 /// What the oplog says of the collections that a gathering wants.

@@ -302,6 +302,29 @@ fn insert_alone(set: &Deployment, id: &str) {
 }
 
 #[test]
+fn a_view_that_is_made_while_the_catalogue_is_read_is_in_it() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 10);
+    let view = |name: &str| doc! { "create": name, "viewOn": "orders", "pipeline": [] };
+    set.command("shop", view("old"));
+    let mut capture = begin(&link(&set), Wanted::Oplog).unwrap();
+    let mut state = scan_slowly(&capture);
+    // The views are listed by then.
+    let held = Held::of(&set, &["listIndexes"], 0);
+    let done = thread::scope(|scope| {
+        scope.spawn(|| {
+            held.await_one();
+            set.command("shop", view("new"));
+            set.command("shop", doc! { "drop": "old" });
+            held.let_go();
+        });
+        settled(&mut capture, &mut state)
+    });
+    let names: Vec<&str> = done.names.iter().map(String::as_str).collect();
+    assert_eq!(names, ["shop.new", "shop.orders"]);
+}
+
+#[test]
 fn an_oplog_that_rolled_over_is_an_error_that_says_so() {
     let arguments = vec!["--oplogSize=1", "--syncdelay=1"];
     let set = Deployment::of(Wish { members: 1, arguments, ..Wish::default() });

@@ -19,6 +19,8 @@ pub struct Done {
     pub contents: BTreeMap<String, Contents>,
     pub collections: BTreeMap<String, Collection>,
     pub operations: u64,
+    /// Of the whole catalogue.
+    pub names: Vec<String>,
 }
 
 impl State {
@@ -79,6 +81,7 @@ pub fn settled(capture: &mut Capture, state: &mut State) -> Done {
         contents: BTreeMap::new(),
         collections: BTreeMap::new(),
         operations: 0,
+        names: super::names(&settled),
     };
     for collection in &settled.catalogue {
         let Some(uuid) = collection.uuid else { continue };
