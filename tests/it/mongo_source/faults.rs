@@ -9,7 +9,7 @@ use icecore::{
 use mongodb::bson::{Document, doc};
 
 use super::{
-    begin, expected, fill, link, scan_all,
+    Held, begin, expected, fill, link, scan_all,
     state::{State, scan_slowly, settled},
 };
 use crate::mongod::{Ability, Deployment, can, has};
@@ -50,10 +50,12 @@ fn a_scan_that_never_gets_on_gives_up() {
     let capture = begin(&link(&set), Wanted::Auto).unwrap();
     let mut scan = capture.scan(capture.collections().next().unwrap());
     scan.next().unwrap().unwrap();
-    break_get_more(&set, 1000, doc! { "errorCode": 2, "errorLabels": [] });
+    let held = Held::of(&set, &["find", "getMore"], 0);
     let error = scan.find_map(Result::err).unwrap();
     assert!(error.to_string().contains("shop.orders"), "{error}");
     assert!(scan.next().is_none());
+    let (tried, most) = (held.let_go(), i64::from(icecore::limits::SCAN_FAILURES_MAX));
+    assert!(tried > most, "it tried {tried} times");
 }
 
 #[test]
