@@ -26,7 +26,8 @@ use super::{
 ///
 /// Snapshots are grouped (by host and paths, unless --group-by says otherwise) and the policy is
 /// applied to each group. What it does not keep is forgotten; it can come back with `undelete`
-/// until its time is over, and its data goes with a `prune` after that.
+/// until its time is over, and its data goes with a `prune` after that. Records of restores
+/// (`icecore undo`) are no backups: a policy is about them only with `--tag undo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,6 +35,7 @@ Examples:
   icecore forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
   icecore forget --keep-within 30d --keep-tag release --prune
   icecore forget --keep-last 1 --host old-server --group-by host
+  icecore forget --tag undo --keep-within 30d       # what `icecore undo` could take back
 
 Stretches of time are numbers and units: 1y5m7d2h, 2w. They count back from the newest snapshot
 of a group.")]
@@ -146,13 +148,15 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     // What is wrong with the policy itself is said before anybody types a password.
     forget::check(&options)?;
     let repository = open::open(global)?;
-    let plan = forget::plan(&open::shelf(&repository)?, &options)?;
+    let all = open::shelf(&repository)?;
+    let plan = forget::plan(&all, &options)?;
     if screen.json {
         screen.document(&plan.iter().map(document).collect::<Vec<_>>())?;
     } else {
         for group in &plan {
             show(group, args, screen)?;
         }
+        show_records(forget::records_passed_by(&all, &options), screen)?;
     }
     let count: usize = plan.iter().map(|group| group.remove.len()).sum();
     let count = units::counted(count as u64, "snapshot", "snapshots");
@@ -199,6 +203,16 @@ fn show(plan: &GroupPlan, args: &Args, screen: &mut Screen) -> Result<(), Failur
     let text = screen::table(&["", "ID", "Time", "Tags", "Because it is"], rows, &[]);
     screen.chat(&text)?;
     screen.chat("")
+}
+
+/// They hold what restores overwrote, and nobody else would say that they are still there.
+fn show_records(count: usize, screen: &mut Screen) -> Result<(), Failure> {
+    if count == 0 {
+        return Ok(());
+    }
+    let count =
+        units::counted(count as u64, "record of a restore stays", "records of restores stay");
+    screen.chat(&format!("{count}: `icecore forget --tag undo --keep-within 30d` forgets old ones"))
 }
 
 /// In restic's words.

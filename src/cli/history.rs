@@ -57,7 +57,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     }
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let chosen = select::several(&all, &[], &args.filter.to_select()?)?;
+    let chosen = select::backups(&all, &args.filter.to_select()?);
     let reader = repository.reader()?;
     let mut is_found = false;
     for (group, snapshots) in select::grouped(&chosen, GroupBy::default()) {

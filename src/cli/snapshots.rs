@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(value_name = "SNAPSHOT")]
     pub snapshots: Vec<String>,
 
-    /// Only the newest N of each host and set of paths
+    /// Only the newest N backups of each host and set of paths
     #[arg(long, value_name = "N")]
     pub latest: Option<usize>,
 
@@ -52,6 +52,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let all = open::shelf(&repository)?;
     let mut chosen = if args.forgotten {
         select::forgotten(&all).filter(|kept| filter.takes(&kept.snapshot)).collect()
+    } else if args.latest.is_some() && names.is_empty() {
+        select::backups(&all, &filter)
     } else {
         select::several(&all, &names, &filter)?
     };

@@ -160,9 +160,7 @@ impl FromStr for Reference {
 pub fn one<'a>(all: &'a [Kept], name: &Name, filter: &Filter) -> Result<&'a Kept, NotOne> {
     match name {
         Name::Latest { back } => {
-            let is_meant =
-                |kept: &&Kept| filter.takes(&kept.snapshot) && !is_passed_by(kept, filter);
-            let matching: Vec<&Kept> = live(all).filter(is_meant).collect();
+            let matching = backups(all, filter);
             let place = matching.len().checked_sub(back + 1);
             place.map(|place| matching[place]).ok_or_else(|| {
                 if matching.is_empty() {
@@ -182,10 +180,21 @@ pub fn one<'a>(all: &'a [Kept], name: &Name, filter: &Filter) -> Result<&'a Kept
     }
 }
 
-/// The record of a restore is no backup: `latest` means it only if its tag is asked for.
+/// Whether it is the record of a restore, and no backup.
+pub fn is_record(snapshot: &Snapshot) -> bool {
+    snapshot.roots.iter().any(|root| root.name == UNDO_ROOT)
+}
+
+/// The record of a restore is meant only if its tag is asked for.
 fn is_passed_by(kept: &Kept, filter: &Filter) -> bool {
-    let is_record = kept.snapshot.roots.iter().any(|root| root.name == UNDO_ROOT);
-    is_record && !filter.tags.iter().flatten().any(|tag| tag == UNDO_TAG)
+    is_record(&kept.snapshot) && !filter.tags.iter().flatten().any(|tag| tag == UNDO_TAG)
+}
+
+/// The backups that the filter takes, in the order of `all`; with the tag of records in the
+/// filter, those records as well.
+pub fn backups<'a>(all: &'a [Kept], filter: &Filter) -> Vec<&'a Kept> {
+    let is_meant = |kept: &&Kept| filter.takes(&kept.snapshot) && !is_passed_by(kept, filter);
+    live(all).filter(is_meant).collect()
 }
 
 /// The forgotten one that `name` means.
@@ -201,7 +210,7 @@ pub fn one_forgotten<'a>(all: &'a [Kept], name: &Name) -> Result<&'a Kept, NotOn
 }
 
 /// Those that `names` mean, each once, in the order of `all`; without names, all that the filter
-/// takes.
+/// takes, records of restores among them.
 pub fn several<'a>(
     all: &'a [Kept],
     names: &[Name],

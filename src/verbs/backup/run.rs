@@ -25,6 +25,7 @@ use crate::{
         stream::Stream,
     },
     tree::{Aims, Bounds, Root, Splitter, walk},
+    verbs::select,
 };
 
 type Error = Failure<RepoError>;
@@ -303,7 +304,8 @@ fn record(
     }
 }
 
-/// The newest snapshot of the same host and paths, as restic chooses it.
+/// The newest backup of the same host and paths, as restic chooses it. The record of a restore
+/// into a deployment has its paths and holds a part of it at most.
 pub(super) fn find_parent(
     repo: &Repository,
     host: &str,
@@ -311,7 +313,10 @@ pub(super) fn find_parent(
 ) -> Result<Option<Kept>, Error> {
     let kept = repo.snapshots().map_err(Error::Repo)?;
     let same = |kept: &Kept| {
-        kept.forgotten.is_none() && kept.snapshot.host == host && kept.snapshot.paths == paths
+        kept.forgotten.is_none()
+            && kept.snapshot.host == host
+            && kept.snapshot.paths == paths
+            && !select::is_record(&kept.snapshot)
     };
     Ok(kept.into_iter().rfind(same))
 }

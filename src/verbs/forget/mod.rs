@@ -62,9 +62,20 @@ pub fn check(options: &Options) -> Result<(), Refused> {
 /// What `carry_out` would forget. `all`: the repository's snapshots, sorted by time.
 pub fn plan(all: &[Kept], options: &Options) -> Result<Vec<GroupPlan>, Refused> {
     check(options)?;
-    let chosen = select::several(all, &options.names, &options.filter)?;
+    let chosen = match options.names.is_empty() {
+        true => select::backups(all, &options.filter),
+        false => select::several(all, &options.names, &options.filter)?,
+    };
     let groups = select::grouped(&chosen, options.group_by);
     groups.into_iter().map(|(group, members)| plan_group(group, &members, options)).collect()
+}
+
+/// So many records of restores `plan` passes by: a policy is for backups, unless the filter asks
+/// for the tag of records.
+pub fn records_passed_by(all: &[Kept], options: &Options) -> usize {
+    let Options { names, filter, .. } = options;
+    let taken = select::live(all).filter(|kept| filter.takes(&kept.snapshot)).count();
+    if names.is_empty() { taken - select::backups(all, filter).len() } else { 0 }
 }
 
 fn plan_group(group: Group, members: &[&Kept], options: &Options) -> Result<GroupPlan, Refused> {

@@ -3,7 +3,7 @@
 use icecore::store::location::{self, StoreOptions};
 
 use super::*;
-use crate::cli::Desk;
+use crate::cli::{Desk, Said, lines, said};
 
 /// A repository on a disk that holds three orders; on the server one is changed, and one is gone.
 fn desk(deployment: &Deployment) -> Desk {
@@ -55,7 +55,7 @@ fn a_restore_shows_its_plan_asks_and_can_be_taken_back() {
 
     let said = restore(&["--conflict", "overwrite", "-y", "--json"]);
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
-    let lines = crate::cli::lines(&said.out);
+    let lines = lines(&said.out);
     let plan = lines.iter().find(|line| line["message_type"] == "plan").unwrap();
     assert_eq!(plan["docs_overwrite"], 1);
     let summary = lines.iter().find(|line| line["message_type"] == "summary").unwrap();
@@ -110,4 +110,46 @@ fn parts_other_names_and_words_that_do_not_go_together() {
     assert!(got.err.contains("hint:"), "{}", got.err);
     let got = desk.run(&["restore", "latest", "--target", "x", "--conflict", "merge"]);
     assert_eq!(got.code, 2);
+}
+
+#[test]
+fn the_record_of_a_restore_is_no_backup() {
+    let deployment = Deployment::standalone();
+    let (desk, uri) = (Desk::new(), deployment.uri());
+    desk.init();
+    // Records are of the machine that restores, and so shall the backups be.
+    let ok = |arguments: &[&str]| -> Said {
+        let said = said(desk.command(arguments).env_remove("ICECORE_HOST").output().unwrap());
+        assert_eq!(said.code, 0, "{arguments:?}\n{}\n{}", said.out, said.err);
+        said
+    };
+    let json = |arguments: &[&str]| lines(&ok(&[arguments, &["--json"]].concat()).out);
+    let change = |total: i32| {
+        let updates = [doc! { "q": { "_id": 2 }, "u": { "$set": { "total": total } } }];
+        deployment.command("shop", doc! { "update": "orders", "updates": updates });
+    };
+    let orders = (1..4).map(|id| doc! { "_id": id, "total": id * 10 });
+    insert(&deployment, "shop", "orders", orders.collect());
+    let backup = json(&["backup", &uri]).pop().unwrap()["snapshot_id"].clone();
+    for total in [98, 99] {
+        change(total);
+        ok(&["restore", "latest", "--to", &uri, "--conflict", "overwrite", "-y"]);
+    }
+
+    let plan = ok(&["forget", "--keep-last", "1"]).out;
+    assert!(plan.contains("2 records of restores stay") && plan.contains("--tag undo"), "{plan}");
+    let plan = json(&["forget", "--keep-last", "1"]);
+    let (keep, remove) = (&plan[0][0]["keep"], &plan[0][0]["remove"]);
+    assert_eq!((&keep[0]["id"], remove.as_array().unwrap().len()), (&backup, 0), "{plan:?}");
+    assert_eq!(json(&["snapshots", "--latest", "1"])[0][0]["id"], backup);
+
+    let again = json(&["backup", &uri]).pop().unwrap();
+    assert_eq!((&again["docs_new"], &again["docs_unmodified"]), (&0.into(), &3.into()), "{again}");
+    let history = json(&["history", "shop.orders/1", "--all"]);
+    let modifiers: Vec<_> = history.iter().map(|step| step["modifier"].as_str().unwrap()).collect();
+    assert_eq!(modifiers, ["+", "="]);
+
+    let plan = json(&["forget", "--tag", "undo", "--keep-last", "1"]);
+    assert_eq!(plan[0][0]["remove"].as_array().unwrap().len(), 1, "{plan:?}");
+    assert_eq!(json(&["snapshots", "--tag", "undo"])[0].as_array().unwrap().len(), 1);
 }
