@@ -1,6 +1,7 @@
 //! `icecore undo`: a restore into a server taken back.
 
 use icecore::{
+    mongo::Link,
     repo::Kept,
     verbs::{
         restore_mongodb::undo::{self, CollectionUndo, Outcome},
@@ -25,7 +26,8 @@ use super::{
 ///
 /// Brings back exactly what the restore overwrote or dropped, and removes what it added. What was
 /// changed after the restore is left as it is, and told. The record is forgotten when it is done
-/// with; without a name, the newest one is taken.
+/// with; without a name, the newest one is taken (with --to, the newest into that server). It
+/// goes to the server that the restore went to; a variable that names another is no answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,8 +39,9 @@ pub struct Args {
     #[arg(value_name = "SNAPSHOT")]
     pub snapshot: Option<String>,
 
-    /// The server, if it is called otherwise than at the restore
-    /// [env: ICECORE_MONGODB_URI, MONGODB_URI]
+    /// The server, which with a named SNAPSHOT may be called otherwise than at the restore;
+    /// `mongodb:` stands for ICECORE_MONGODB_URI. Those variables give the password, too, if they
+    /// name the server of the restore
     #[arg(long, value_name = "URI")]
     pub to: Option<String>,
 
@@ -59,13 +62,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let name: Option<Name> = args.snapshot.as_deref().map(str::parse).transpose()?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let kept = match &name {
-        Some(name) => select::one(&all, name, &Filter::default().to_select()?)?,
-        None => undo::newest(&all, None)
-            .ok_or_else(|| Failure::Usage("there is no restore to take back".into()))?,
+    let named = match &name {
+        Some(name) => Some(select::one(&all, name, &Filter::default().to_select()?)?),
+        None => None,
     };
-    let uri = uri(args, kept)?;
-    let link = restore_mongodb::connect(&uri)?;
+    let (kept, link) = find(args, &all, named)?;
+    let server = link.facts().uri.clone();
     let mut options = undo::Options {
         force: args.force,
         dry_run: true,
@@ -76,47 +78,85 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let plan = undo::undo(&repository, &link, kept, &options, &watch.progress)?;
     watch.clear();
     if !screen.json || args.dry_run {
-        show(&plan, true, screen)?;
+        show(&plan, (kept, &server), true, screen)?;
     }
     if args.dry_run {
         return Ok(exit(&plan));
     }
     if !args.yes {
-        restore_mongodb::confirm("take the restore back?", screen)?;
+        let question = format!("take the restore {} into {server} back?", kept.sid.short());
+        restore_mongodb::confirm(&question, screen)?;
     }
     options.dry_run = false;
     let mut watch = Watch::start(screen, "undo")?;
     let outcome = undo::undo(&repository, &link, kept, &options, &watch.progress)?;
     watch.clear();
-    show(&outcome, false, screen)?;
+    show(&outcome, (kept, &server), false, screen)?;
     Ok(exit(&outcome))
 }
 
-/// As it is given, or as the restore knew it, which is without a password.
-fn uri(args: &Args, kept: &Kept) -> Result<String, Failure> {
+/// The record, and the server that it is about. `--to` decides which server, and with it which
+/// restore is the newest. A variable may hold the password that the record has not; but where it
+/// names another server than the record, nobody said which of them is meant.
+fn find<'a>(
+    args: &Args,
+    all: &'a [Kept],
+    named: Option<&'a Kept>,
+) -> Result<(&'a Kept, Link), Failure> {
+    let none = |what: String| Failure::Usage(format!("there is no restore {what}to take back"));
     if let Some(uri) = &args.to {
-        return Ok(uri.clone());
+        let link = restore_mongodb::connect(uri)?;
+        let newest = || undo::newest(all, Some(link.facts()));
+        let kept = named.or_else(newest).ok_or_else(|| {
+            let server = &link.facts().uri;
+            none(format!("into {server} (`icecore snapshots --tag undo` shows all) "))
+        })?;
+        return Ok((kept, link));
     }
-    if deployment::of_environment()?.is_some() {
-        return Ok("mongodb:".to_owned());
+    let newest = || undo::newest(all, None);
+    let kept = named.or_else(newest).ok_or_else(|| none(String::new()))?;
+    let recorded = kept.snapshot.mongodb.as_ref().map(|mongodb| mongodb.uri.as_str());
+    let recorded =
+        recorded.ok_or_else(|| Failure::Usage("which server? name it with --to".into()))?;
+    if deployment::of_environment()?.is_none() {
+        return Ok((kept, restore_mongodb::connect(recorded)?));
     }
-    let recorded = kept.snapshot.mongodb.as_ref().map(|mongodb| mongodb.uri.clone());
-    recorded.ok_or_else(|| Failure::Usage("which server? name it with --to".into()))
+    let link = restore_mongodb::connect("mongodb:")?;
+    if undo::is_into(&kept.snapshot, link.facts()) {
+        return Ok((kept, link));
+    }
+    Err(Failure::Usage(format!(
+        "the restore {} went to {recorded}, and ICECORE_MONGODB_URI or MONGODB_URI names {}: \
+         `--to` says which one is meant (`--to mongodb:` is that of the variable)",
+        kept.sid.short(),
+        link.facts().uri
+    )))
 }
 
 fn exit(outcome: &Outcome) -> Exit {
     if outcome.conflicts() > 0 { Exit::Conflicts } else { Exit::Done }
 }
 
-fn show(outcome: &Outcome, dry_run: bool, screen: &mut Screen) -> Result<(), Failure> {
+fn show(
+    outcome: &Outcome,
+    (kept, server): (&Kept, &str),
+    dry_run: bool,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
     if screen.json {
         return screen.document(&json!({
             "message_type": "summary",
             "dry_run": dry_run,
+            "undo_snapshot_id": kept.sid,
+            "server": server,
             "collections": outcome.collections.iter().map(document).collect::<Vec<_>>(),
             "conflicts": outcome.conflicts(),
             "forgotten": outcome.forgotten,
         }));
+    }
+    if dry_run {
+        let (short, time) = (kept.sid.short(), units::local(kept.snapshot.time));
+        screen.chat(&format!("the restore {short} of {time} into {server}"))?;
     }
     let rows = outcome.collections.iter().map(|one| {
         let mut row = vec![one.namespace.to_string(), what(one).to_owned()];

@@ -21,6 +21,7 @@ mod touched;
 pub mod undo;
 mod verify;
 mod weigh;
+mod which;
 
 use std::path::PathBuf;
 

@@ -26,6 +26,8 @@ use crate::{
     verbs::deployment::{self, Collection, catalogue_root, content, root_named},
 };
 
+pub use super::which::{is_into, newest};
+
 /// How to undo.
 pub struct Options {
     /// What was changed since the restore goes as well.
@@ -407,17 +409,4 @@ impl One<'_> {
         }
         Ok(found)
     }
-}
-
-/// The newest record of a restore that is not forgotten, into this deployment if one is given.
-pub fn newest<'a>(all: &'a [Kept], uri: Option<&str>) -> Option<&'a Kept> {
-    let is_record = |kept: &&Kept| {
-        let snapshot = &kept.snapshot;
-        kept.forgotten.is_none()
-            && root_named(snapshot, UNDO_ROOT).is_some()
-            && uri.is_none_or(|uri| {
-                snapshot.mongodb.as_ref().is_some_and(|mongodb| mongodb.uri == uri)
-            })
-    };
-    all.iter().rfind(is_record)
 }

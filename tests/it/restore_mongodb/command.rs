@@ -153,3 +153,30 @@ fn the_record_of_a_restore_is_no_backup() {
     assert_eq!(plan[0][0]["remove"].as_array().unwrap().len(), 1, "{plan:?}");
     assert_eq!(json(&["snapshots", "--tag", "undo"])[0].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_restore_is_taken_back_on_the_server_that_it_went_to() {
+    let (one, other) = (Deployment::standalone(), Deployment::standalone());
+    let desk = desk(&one);
+    desk.ok(&["restore", "latest", "--to", &one.uri(), "--conflict", "overwrite", "-y"]);
+    desk.ok(&["restore", "latest", "--to", &other.uri()]);
+
+    // The newest is into the other, and the variable names this one.
+    let said = said(desk.command(&["undo", "-y"]).env("MONGODB_URI", one.uri()).output().unwrap());
+    let place = |deployment: &Deployment| deployment.uri().trim_end_matches('/').to_owned();
+    assert_eq!(said.code, 2, "{}\n{}", said.out, said.err);
+    for named in ["--to", &place(&one), &place(&other)] {
+        assert!(said.err.contains(named), "{named}: {}", said.err);
+    }
+    assert_eq!((totals(&one), totals(&other)), (vec![10, 20, 30], vec![10, 20, 30]));
+
+    // Whatever database is named.
+    let to = format!("{}shop", one.uri());
+    let undone = &desk.json_lines(&["undo", "-y", "--to", &to])[0];
+    assert_eq!(undone["server"], to);
+    assert_eq!((totals(&one), totals(&other)), (vec![99, 30], vec![10, 20, 30]));
+    let said = desk.run(&["undo", "-y", "--to", &to]);
+    assert!(said.code == 2 && said.err.contains(&place(&one)), "{}", said.err);
+    desk.ok(&["undo", "-y"]);
+    assert_eq!(totals(&other), [0; 0]);
+}

@@ -1,0 +1,42 @@
+//! Which restore is meant: the newest one, into this server or into any.
+
+use super::record::UNDO_ROOT;
+use crate::{format::snapshot::Snapshot, mongo::Facts, repo::Kept, verbs::deployment::root_named};
+
+/// The newest record of a restore that is not forgotten, into this deployment if one is given.
+pub fn newest<'a>(all: &'a [Kept], facts: Option<&Facts>) -> Option<&'a Kept> {
+    let is_meant = |kept: &&Kept| {
+        kept.forgotten.is_none()
+            && root_named(&kept.snapshot, UNDO_ROOT).is_some()
+            && facts.is_none_or(|facts| is_into(&kept.snapshot, facts))
+    };
+    all.iter().rfind(is_meant)
+}
+
+/// Whether a record is of a restore into the deployment that answers: its connection string named
+/// the same hosts, whatever the database, or the same member answered.
+pub fn is_into(record: &Snapshot, facts: &Facts) -> bool {
+    let Some(recorded) = &record.mongodb else { return false };
+    hosts(&recorded.uri) == hosts(&facts.uri) || recorded.member == facts.member
+}
+
+/// Of a connection string as it is recorded, which holds no user and no options.
+fn hosts(uri: &str) -> (&str, Vec<&str>) {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("mongodb", uri));
+    let hosts = rest.split_once('/').map_or(rest, |(hosts, _)| hosts);
+    let mut hosts: Vec<&str> = hosts.split(',').collect();
+    hosts.sort_unstable();
+    (scheme, hosts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_its_hosts_whatever_their_order_and_the_database() {
+        assert_eq!(hosts("mongodb://a:1,b:2/shop"), hosts("mongodb://b:2,a:1"));
+        assert_ne!(hosts("mongodb://a:1"), hosts("mongodb://a:2"));
+        assert_ne!(hosts("mongodb://a"), hosts("mongodb+srv://a"));
+    }
+}
