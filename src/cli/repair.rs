@@ -16,7 +16,7 @@ use super::{
 /// Make again what can be made from what is whole
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Build the index again from the packs alone
+    /// Build the index again from the packs
     Index,
 }
 
@@ -26,6 +26,13 @@ pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let mut watch = Watch::start(screen, "repair index")?;
     let repaired = prune::repair_index(&repository, &watch.progress)?;
     watch.clear();
+    let is_damaged = !repaired.remembered.is_empty() || !repaired.strange.is_empty();
+    for known in &repaired.remembered {
+        let (object, error) = (&known.object, &known.error);
+        screen::warn(&format!(
+            "its own table can't be read, the index knows it: {object}: {error}"
+        ));
+    }
     for strange in &repaired.strange {
         screen::warn(&format!("left out: {}: {}", strange.object, strange.error));
     }
@@ -35,6 +42,7 @@ pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             "packs": repaired.packs,
             "blobs": repaired.blobs,
             "segments_replaced": repaired.segments_replaced,
+            "packs_remembered": repaired.remembered.len(),
             "packs_left_out": repaired.strange.len(),
         }))?;
     } else {
@@ -43,6 +51,9 @@ pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             units::counted(repaired.blobs, "blob", "blobs"),
             units::counted(repaired.packs, "pack", "packs")
         ))?;
+        if is_damaged {
+            screen.line("hint: `icecore check --read-data` says what that touches")?;
+        }
     }
-    Ok(if repaired.strange.is_empty() { Exit::Done } else { Exit::Damaged })
+    Ok(if is_damaged { Exit::Damaged } else { Exit::Done })
 }

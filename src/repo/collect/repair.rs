@@ -1,12 +1,18 @@
 //! The index made again from the packs alone.
 
-use super::{Error, Strange, ground::Ground};
-use crate::{
-    format::pack::PackTable, id::SegmentId, limits::INDEX_FLUSH_PACKS, progress::Progress,
-    repo::layout,
-};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+
+use super::{Error, Strange, ground::Ground};
+use crate::{
+    format::{self, index::Segment, pack::PackTable},
+    id::{PackId, SegmentId},
+    limits::{CONTROL_MAX_BYTES, INDEX_FLUSH_PACKS, MIB},
+    progress::Progress,
+    repo::layout,
+    store,
+};
 
 #[derive(Debug, Default)]
 pub struct Repaired {
@@ -14,18 +20,23 @@ pub struct Repaired {
     pub blobs: u64,
     /// Segments that stood there before.
     pub segments_replaced: u64,
-    /// Packs whose own tables can't be read.
+    /// Packs whose own tables can't be read, and of which the old index says what is in them: so
+    /// does the new one.
+    pub remembered: Vec<Strange>,
+    /// Packs whose own tables can't be read, and that no index knows.
     pub strange: Vec<Strange>,
 }
 
-/// Reads the table of every pack and puts a new index, then removes what stood there before. After
-/// an error the old index is still there.
+/// Reads the table of every pack and puts a new index, then removes what stood there before. What
+/// only the old index knows of packs that are there is in the new one. After an error the old
+/// index is still there.
 pub fn repair_index(ground: &Ground, progress: &Progress) -> Result<Repaired, Error> {
     let mut repaired = Repaired::default();
     progress.phase("reading packs");
     let old: Vec<SegmentId> = ground.list(layout::INDEX)?.iter().filter_map(layout::id).collect();
     let packs: Vec<_> = ground.packs()?.into_iter().collect();
     progress.expect(packs.len() as u64, 0);
+    let mut illegible = BTreeMap::new();
     for some in packs.chunks(INDEX_FLUSH_PACKS) {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
@@ -44,14 +55,12 @@ pub fn repair_index(ground: &Ground, progress: &Progress) -> Result<Repaired, Er
                     repaired.blobs += table.rows.len() as u64;
                     tables.push(table);
                 }
-                Some(Err(error)) => {
-                    let object = layout::pack(&id).to_string();
-                    repaired.strange.push(Strange { object, error });
-                }
+                Some(Err(error)) => drop(illegible.insert(id, error)),
             }
         }
         ground.publish(tables, Vec::new())?;
     }
+    remember(ground, &old, illegible, &mut repaired)?;
     progress.phase("removing the old index");
     for id in &old {
         ground.store.remove(&layout::segment(id))?;
@@ -59,4 +68,36 @@ pub fn repair_index(ground: &Ground, progress: &Progress) -> Result<Repaired, Er
     repaired.segments_replaced = old.len() as u64;
     ground.load_index(&mut repaired.strange)?;
     Ok(repaired)
+}
+
+/// Publishes the tables that the old segments have of these packs.
+fn remember(
+    ground: &Ground,
+    old: &[SegmentId],
+    mut illegible: BTreeMap<PackId, format::Error>,
+    repaired: &mut Repaired,
+) -> Result<(), Error> {
+    let strange = |id: &PackId, error| Strange { object: layout::pack(id).to_string(), error };
+    for id in old {
+        if illegible.is_empty() {
+            break;
+        }
+        let name = layout::segment(id);
+        let object = match store::get_all(ground.store, &name, CONTROL_MAX_BYTES + MIB) {
+            Err(error) if error.is_not_found() => continue,
+            object => object?,
+        };
+        // One that can't be read says nothing.
+        let mut tables = Segment::open(ground.keys, id, &object).unwrap_or_default().packs;
+        tables.retain(|table| match illegible.remove(&table.id) {
+            Some(error) => {
+                repaired.remembered.push(strange(&table.id, error));
+                true
+            }
+            None => false,
+        });
+        ground.publish(tables, Vec::new())?;
+    }
+    repaired.strange.extend(illegible.into_iter().map(|(id, error)| strange(&id, error)));
+    Ok(())
 }

@@ -70,6 +70,37 @@ fn missing_short_and_illegible_packs_are_told_apart() {
 }
 
 #[test]
+fn a_repair_of_the_index_keeps_what_only_the_index_knows() {
+    let world = World::new(5);
+    world.backup(0..40);
+    let packs = world.names("packs");
+    // The own tables of three packs rot, and not one blob.
+    for (pack, from_end) in packs.iter().zip([1, 6, 40]) {
+        tamper(&world, pack, |bytes| {
+            let at = bytes.len() - from_end;
+            bytes[at] ^= 1;
+        });
+    }
+    assert_eq!(world.all_is_well(), 1, "the index knows what is in them");
+    for _ in 0..2 {
+        let repo = world.repo();
+        let repaired = collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
+        let mut known: Vec<_> = repaired.remembered.iter().map(|pack| &pack.object).collect();
+        known.sort();
+        assert_eq!(known, packs[..3].iter().collect::<Vec<_>>());
+        assert_eq!((repaired.packs as usize, repaired.strange.len()), (packs.len() - 3, 0));
+        assert_eq!(world.all_is_well(), 1);
+    }
+    // Where no index knows them, they are left out, and told.
+    for name in world.names("index") {
+        world.memory.remove(&Name::parse(&name).unwrap()).unwrap();
+    }
+    let repo = world.repo();
+    let repaired = collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
+    assert_eq!((repaired.remembered.len(), repaired.strange.len()), (0, 3));
+}
+
+#[test]
 fn parts_together_read_everything() {
     let world = World::new(3);
     world.backup(0..60);
