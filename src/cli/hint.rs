@@ -124,6 +124,11 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
             "`icecore prune --dry-run` shows the plan; `--yes` carries it out all the same",
         ),
         Cancelled => Some((Exit::Interrupted, None)),
+        NoSnapshots { .. } => say(
+            Exit::Failed,
+            "is all of the repository here, and every disk mounted? If only a first backup that \
+             died is in it, `--yes` carries it out",
+        ),
         _ => None,
     }
 }

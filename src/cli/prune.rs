@@ -65,7 +65,8 @@ pub struct Limits {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub wait: u64,
 
-    /// Go on even if more than 30 % of all packs go, or the last snapshot of a source
+    /// Go on even if more than 30 % of all packs go, or the last snapshot of a source, or if there
+    /// is no snapshot at all
     #[arg(long)]
     pub yes: bool,
 

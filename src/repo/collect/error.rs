@@ -57,6 +57,8 @@ pub enum Error {
     TooMuch { packs: usize, all: usize, max_percent: u8 },
     #[error("the last snapshot of {} {}, {sid}, would go", host, paths.join(" "))]
     LastOfSource { sid: Sid, host: String, paths: Vec<String> },
+    #[error("there is no snapshot at all, not even a forgotten one, and {packs} packs would go")]
+    NoSnapshots { packs: u64 },
     #[error("the packs that must stay could not be settled: others keep condemning them")]
     Unsettled,
     #[error("interrupted")]

@@ -68,7 +68,8 @@ pub struct Options {
     pub lease: Duration,
     /// More than this share of all packs goes only if the caller says so here.
     pub max_percent: u8,
-    /// That the last snapshot of a source goes was said to be meant.
+    /// That the last snapshot of a source goes, or packs though there is no snapshot at all, was
+    /// said to be meant.
     pub last_of_source_may_go: bool,
     /// What may be deleted is not waited for: these sessions are given up now, by name.
     pub give_up: Vec<crate::id::Sid>,

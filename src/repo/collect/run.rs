@@ -124,6 +124,12 @@ fn ask(plan: &Plan) -> Result<(), Error> {
     let (packs, all, max_percent) = (plan.condemn.len(), plan.seen.packs, plan.options.max_percent);
     if packs >= ASK_FROM_PACKS && packs * 100 > all * usize::from(max_percent) {
         return Err(Error::TooMuch { packs, all, max_percent });
+    // Forgotten snapshots keep their slots for long after their packs. So this is a first backup
+    // that died; or a disk with the slots is not mounted, or a copy was cut short.
+    let going = plan.totals.packs_to_delete;
+    if plan.seen.slots == 0 && going > 0 && !plan.options.last_of_source_may_go {
+        return Err(Error::NoSnapshots { packs: going });
+    }
     }
     match plan.last_of_source.first() {
         Some((sid, Snapshot { host, paths, .. })) if !plan.options.last_of_source_may_go => {

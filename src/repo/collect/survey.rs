@@ -73,6 +73,8 @@ pub(super) struct Seen {
     pub marks: Marks,
     pub segments: BTreeSet<SegmentId>,
     pub packs: usize,
+    /// Of any kind: committed, forgotten, aborted.
+    pub slots: usize,
 }
 
 /// The packs that are there, as the catalog numbers them.
@@ -220,7 +222,8 @@ fn plan_once(
     let unforgotten = slots.commits.iter().filter(|(_, committed)| committed.forgotten.is_none());
     let commits = unforgotten.map(|(sid, _)| *sid).collect();
     let count = packs.sizes.len();
-    let seen = Seen { commits, roots: kept, marks, segments, packs: count };
+    let decided = slots.commits.len() + slots.aborts.len();
+    let seen = Seen { commits, roots: kept, marks, segments, packs: count, slots: decided };
     Ok(Plan { totals, condemn, last_of_source, strange, options: options.clone(), seen })
 }
 

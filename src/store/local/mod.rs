@@ -202,6 +202,26 @@ mod tests {
     fn what_is_no_file_is_no_object() {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::create(dir.path()).unwrap();
+    #[test]
+    fn a_link_to_a_disk_that_is_not_there_has_no_empty_listing() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = LocalStore::create(dir.path()).unwrap();
+        store.put_new(&name("gc/x"), Bytes::new()).unwrap();
+        let mounted = other.path().join("snapshots");
+        symlink(&mounted, dir.path().join("snapshots")).unwrap();
+        for prefix in ["snapshots", "snapshots/00", ""] {
+            let kind = list_all(&store, prefix).unwrap_err().kind;
+            assert!(matches!(kind, ErrorKind::Misbehaved { .. }), "{prefix}: {kind}");
+        }
+        assert_eq!(list_all(&store, "gc").unwrap().len(), 1, "the others are whole");
+        fs::create_dir(&mounted).unwrap();
+        assert_eq!(list_all(&store, "snapshots").unwrap(), []);
+        assert_eq!(list_all(&store, "snapshots/00").unwrap(), []);
+        // A single object, too.
+        symlink("nowhere", mounted.join("x")).unwrap();
+        list_all(&store, "snapshots").unwrap_err();
+    }
+
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
         for object in ["fifo", "packs"] {

@@ -8,7 +8,7 @@ use rustix::{
 };
 
 use super::{dirs::OPEN_DIR, errno};
-use crate::store::{Error, Listed, Name};
+use crate::store::{Error, ErrorKind, Listed, Name};
 
 /// One open directory a level; a level is a component of a name.
 struct Level {
@@ -25,7 +25,7 @@ pub fn list(
     let mut levels = Vec::new();
     match open(root, prefix) {
         Ok(level) => levels.push(level),
-        Err(Errno::NOENT | Errno::NOTDIR) => return assert_root(root, prefix),
+        Err(Errno::NOENT | Errno::NOTDIR) => return assert_absent(root, prefix),
         Err(error) => return Err(fail(error, prefix)),
     }
     while let Some(Level { dir, path }) = levels.last_mut() {
@@ -42,6 +42,9 @@ pub fn list(
             Ok(Met::Object(size_bytes)) => each(Listed { name, size_bytes })?,
             Ok(Met::Directory(level)) => levels.push(level),
             Ok(Met::Stranger) => {}
+            Err(Errno::NOENT) if leads_nowhere(root, name.as_str()) => {
+                return Err(dangling(name.as_str()));
+            }
             // Removed since its name was read.
             Err(Errno::NOENT) => {}
             Err(error) => return Err(fail(error, name.as_str())),
@@ -77,13 +80,28 @@ fn open(root: BorrowedFd<'_>, path: &str) -> Result<Level, Errno> {
     Ok(Level { dir: Dir::new(fd)?, path: path.to_owned() })
 }
 
-/// A missing prefix is an empty listing only while the root is there itself.
-fn assert_root(root: BorrowedFd<'_>, prefix: &str) -> Result<(), Error> {
-    match fstat(root) {
-        Ok(stat) if stat.st_nlink > 0 => Ok(()),
-        Ok(_) => Err(errno::wrap(Errno::NOENT.into(), "list", shown(prefix))),
-        Err(error) => Err(errno::wrap(error.into(), "list", shown(prefix))),
+/// A missing prefix is an empty listing only while the root is there itself, and if no link on
+/// the way leads to where nothing is: to a disk that is not mounted.
+fn assert_absent(root: BorrowedFd<'_>, prefix: &str) -> Result<(), Error> {
+    let fail = |errno: Errno| errno::wrap(errno.into(), "list", shown(prefix));
+    if fstat(root).map_err(fail)?.st_nlink == 0 {
+        return Err(fail(Errno::NOENT));
     }
+    let ends = prefix.match_indices('/').map(|(at, _)| at).chain([prefix.len()]);
+    match ends.map(|end| &prefix[..end]).find(|path| leads_nowhere(root, path)) {
+        Some(path) => Err(dangling(path)),
+        None => Ok(()),
+    }
+}
+
+fn leads_nowhere(root: BorrowedFd<'_>, path: &str) -> bool {
+    let is_link = statat(root, path, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+    is_link && statat(root, path, AtFlags::empty()).is_err()
+}
+
+fn dangling(path: &str) -> Error {
+    Error::new(ErrorKind::Misbehaved { what: "a link in its place leads nowhere" }, "list", path)
 }
 
 fn shown(prefix: &str) -> &str {

@@ -188,6 +188,65 @@ fn the_last_snapshot_of_a_source_must_be_said_to_be_meant() {
 /// The packs that a snapshot's node and chunks lie in.
 fn packs_of(world: &World, sid: Sid) -> Vec<String> {
     let repo = world.repo();
+fn remove_all(world: &World, below: &str) {
+    for name in world.names(below) {
+        world.memory.remove(&Name::parse(&name).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn packs_without_any_snapshot_go_only_if_it_is_said_to_be_meant() {
+    let careful = Options { last_of_source_may_go: false, ..greedy() };
+    let world = World::new(5);
+    world.backup(0..20);
+    let packs = world.names("packs");
+    // A disk that is not mounted, a copy that was cut short: no packs of a person who forgot.
+    remove_all(&world, "snapshots");
+    let error = world.try_prune(&world.repo(), &careful).unwrap_err();
+    assert!(matches!(error, Error::NoSnapshots { .. }), "{error}");
+    assert_eq!((world.names("gc"), world.names("packs")), (vec![], packs));
+    world.prune(&greedy());
+    assert_eq!(world.names("packs"), [""; 0]);
+    world.try_prune(&world.repo(), &careful).expect("there is nothing left to ask for");
+}
+
+#[test]
+fn a_set_left_behind_is_not_completed_without_any_snapshot() {
+    let careful = Options { last_of_source_may_go: false, ..greedy() };
+    let world = world(6);
+    let faulty = Faulty::new(world.memory.clone());
+    faulty.arm(Fault::Crash { write: 1, done: false });
+    world.try_prune(&world.repo_over(faulty), &greedy()).unwrap_err();
+    let packs = world.names("packs");
+    assert_eq!(world.names("gc").len(), 1, "it names packs that snapshots need");
+    remove_all(&world, "snapshots");
+    let error = world.try_prune(&world.repo(), &careful).unwrap_err();
+    assert!(matches!(error, Error::NoSnapshots { .. }), "{error}");
+    assert_eq!(world.names("packs"), packs);
+}
+
+#[test]
+fn where_all_was_forgotten_nobody_is_asked_twice() {
+    let careful = Options { last_of_source_may_go: false, ..greedy() };
+    let world = World::new(7);
+    let (first, second) = (world.backup(0..20), world.backup(10..30));
+    world.forget(first);
+    world.forget(second);
+    let error = world.try_prune(&world.repo(), &careful).unwrap_err();
+    assert!(matches!(error, Error::LastOfSource { .. }), "their slots say so: {error}");
+    world.prune(&greedy());
+    world.advance_hours(31 * 24);
+    world.try_prune(&world.repo(), &careful).unwrap();
+    assert_eq!(world.names("snapshots"), [""; 0], "tidied after their time");
+    world.try_prune(&world.repo(), &careful).unwrap();
+    // A first backup that is at work, or died not long ago, has no packs that go.
+    let session = world.begin(&[]);
+    world.fill(&session, 0..20);
+    session.flush().unwrap();
+    world.try_prune(&world.repo(), &careful).unwrap();
+    session.abort().unwrap();
+}
+
     let reader = repo.reader().unwrap();
     let kept = repo.survey().unwrap().kept.into_iter().find(|kept| kept.sid == sid).unwrap();
     let root = kept.snapshot.roots[0].id;
