@@ -73,12 +73,14 @@ pub(super) fn unlock(
 }
 
 impl Repository {
-    /// The keys that can be read; the others are `Damage`.
+    /// The keys that can be read, of this repository; those that can't are `Damage`.
     pub fn list_keys(&self) -> Result<(Vec<KeyInfo>, Vec<Damage>), Error> {
         let (mut keys, mut damage) = (Vec::new(), Vec::new());
         for Listed { name: object, .. } in list_all(&**self.store(), layout::KEYS)? {
             let read = store::get_all(&**self.store(), &object, SLOT_MAX_BYTES)?;
             match seal::slot_header(&read) {
+                // A crashed `init` may have left a key of another repository: it opens none here.
+                Ok(header) if header.repo_id != self.config().repo_id => {}
                 Ok(SlotHeader { label, host, created, params, .. }) => {
                     let name = object.last().to_owned();
                     let current = name == self.inner.key_name;

@@ -122,6 +122,26 @@ fn an_init_that_died_half_way_can_be_done_again() {
 }
 
 #[test]
+fn a_key_of_an_init_that_died_is_not_the_other_key() {
+    let memory = Arc::new(MemoryStore::new());
+    let faulty = icecore::store::faulty::Faulty::new(memory.clone());
+    faulty.arm(icecore::store::faulty::Fault::Crash { write: 1, done: false });
+    let (ambient, _) = Ambient::fixed(30);
+    let init = |store: Arc<dyn Store>| {
+        Repository::init(store, &password(), &cheap(), small_packs(), ambient.clone())
+    };
+    init(faulty).unwrap_err();
+    let dead = icecore::store::list_all(&*memory, "keys").unwrap().remove(0).name;
+    let repo = init(memory).unwrap();
+    let (keys, damage) = repo.list_keys().unwrap();
+    assert!(damage.is_empty());
+    let [only] = &keys[..] else { panic!("it opens nothing here: {keys:?}") };
+    assert!(only.current);
+    assert!(matches!(repo.remove_key(&only.name), Err(Error::LastKey)));
+    assert!(matches!(repo.remove_key(dead.last()), Err(Error::NoSuchKey { .. })));
+}
+
+#[test]
 fn a_store_out_of_reach_is_no_missing_repository() {
     let world = World::new(28);
     let faulty = icecore::store::faulty::Faulty::new(world.memory.clone());
