@@ -108,11 +108,12 @@ pub fn check(
 ) -> Result<Checked, Error> {
     let mut checked = Checked::default();
     progress.phase("checking packs");
+    // Packs after snapshots: what a snapshot needs was there before it.
+    let slots = ground.slots(&mut checked.strange)?;
     ground.load_index(&mut checked.strange)?;
     let sizes = ground.packs()?;
     checked.packs = sizes.len() as u64;
     let bad_packs = compare_with_index(ground, &sizes, &mut checked)?;
-    let slots = ground.slots(&mut checked.strange)?;
     let damage = ground.known_damage(&mut checked.strange)?;
     let chosen = choose(ground, &sizes, read_data);
     let mut needs = Needs { ground, slots, damage, sizes };
@@ -121,7 +122,7 @@ pub fn check(
     if chosen.is_empty() {
         progress.phase("checking snapshots");
         needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
-        return Ok(checked);
+        return but_for_forgotten(ground, checked);
     }
     let before = checked.damaged.len();
     // Trees are walked meanwhile, as if all packs were good: nearly always they are.
@@ -132,7 +133,7 @@ pub fn check(
     })?;
     if checked.damaged.len() == before {
         (checked.lost, checked.unwalked) = met;
-        return Ok(checked);
+        return but_for_forgotten(ground, checked);
     }
     for DamagedPack { pack, fault } in &checked.damaged[before..] {
         match fault {
@@ -142,6 +143,18 @@ pub fn check(
     }
     progress.phase("checking snapshots");
     needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
+    but_for_forgotten(ground, checked)
+}
+
+/// Leaves out what only snapshots need that were forgotten meanwhile: others may have pruned it.
+fn but_for_forgotten(ground: &Ground, mut checked: Checked) -> Result<Checked, Error> {
+    if !checked.lost.is_empty() || !checked.unwalked.is_empty() {
+        let slots = ground.slots(&mut Vec::new())?;
+        let live =
+            |sid: &Sid| slots.commits.get(sid).is_some_and(|commit| commit.forgotten.is_none());
+        checked.lost.retain(|(sid, _)| live(sid));
+        checked.unwalked.retain(|(sid, _)| live(sid));
+    }
     Ok(checked)
 }
 
@@ -251,21 +264,30 @@ fn compare_with_index(
 ) -> Result<BTreeSet<PackId>, Error> {
     let sets = ground.sets()?;
     let condemned: BTreeSet<&PackId> = sets.values().flat_map(|set| &set.packs).collect();
+    let is_missing = |id: &PackId| !sizes.contains_key(id) && !condemned.contains(id);
+    if ground.catalog.live_packs().iter().any(|(_, info)| is_missing(&info.id)) {
+        // A collector that has done all its work since the index was read: it took them out of
+        // the index first.
+        ground.wait_for_visibility();
+        ground.load_index(&mut checked.strange)?;
+    }
     let mut bad = BTreeSet::new();
     for (_, info) in ground.catalog.live_packs() {
         let fault = match sizes.get(&info.id) {
             Some(listed) if *listed == info.size_bytes => continue,
             Some(listed) => Fault::Size { listed_bytes: *listed, indexed_bytes: info.size_bytes },
-            // A collector at work deletes packs before it is done with the index of its set.
-            None if condemned.contains(&info.id) => continue,
-            None => Fault::Missing,
+            None if is_missing(&info.id) && !ground.has(&layout::pack(&info.id))? => Fault::Missing,
+            // A collector at work deletes packs before it is done with the index of its set; and
+            // some were put since the listing.
+            None => continue,
         };
         bad.insert(info.id);
         checked.damaged.push(DamagedPack { pack: info.id, fault });
     }
     for (id, size_bytes) in sizes.iter().filter(|(id, _)| !ground.catalog.is_live(id)) {
+        let Some(table) = ground.table_of(id, *size_bytes)? else { continue };
         checked.unindexed += 1;
-        if let Some(Err(error)) = ground.table_of(id, *size_bytes)? {
+        if let Err(error) = table {
             bad.insert(*id);
             checked.damaged.push(DamagedPack { pack: *id, fault: Fault::Table(error) });
         }

@@ -69,19 +69,11 @@ fn listing(ground: &Ground) -> Result<BTreeMap<Sid, Vec<u64>>, Error> {
     Ok(open.into_iter().map(|sid| (sid, beats.remove(&sid).unwrap_or_default())).collect())
 }
 
-fn is_there(ground: &Ground, name: &Name) -> Result<bool, Error> {
-    match ground.store.size(name) {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// The sessions that are open and undecided now.
 pub(super) fn sessions(ground: &Ground, strange: &mut Vec<Strange>) -> Result<Vec<AtWork>, Error> {
     let mut at_work = Vec::new();
     for (sid, beats) in listing(ground)? {
-        if !is_there(ground, &layout::slot(&sid))? {
+        if !ground.has(&layout::slot(&sid))? {
             at_work.push(look(ground, sid, &beats, strange)?.0);
         }
     }
@@ -145,8 +137,8 @@ pub(super) fn drain(
         for sid in std::mem::take(&mut waits) {
             // That a session has ended is not believed of a listing alone.
             let has_ended =
-                !listed.contains_key(&sid) && !is_there(ground, &layout::session_open(&sid))?;
-            if has_ended || is_there(ground, &layout::slot(&sid))? {
+                !listed.contains_key(&sid) && !ground.has(&layout::session_open(&sid))?;
+            if has_ended || ground.has(&layout::slot(&sid))? {
                 continue;
             }
             let numbers = listed.get(&sid).map_or(&[][..], Vec::as_slice);

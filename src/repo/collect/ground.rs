@@ -110,6 +110,15 @@ impl<'a> Ground<'a> {
     }
 
     pub(super) fn list(&self, directory: &str) -> Result<Vec<Listed>, Error> {
+    /// Whether the object is there, asked by its name.
+    pub(super) fn has(&self, name: &Name) -> Result<bool, Error> {
+        match self.store.size(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
         Ok(store::list_all(self.store, directory)?)
     }
 

@@ -7,6 +7,7 @@ mod damage;
 mod deltas;
 mod freeing;
 mod over_s3;
+mod meanwhile;
 mod together;
 
 use std::{
