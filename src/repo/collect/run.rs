@@ -102,6 +102,9 @@ pub fn carry_out(
         let drained = drain::drain(ground, &sets, &options, strange, progress)?;
         outcome.fenced = drained.fenced.clone();
         if drained.left.is_empty() {
+            // Whoever ended before it was met, or while it was waited for, may have committed just
+            // now: C5 must see that.
+            ground.wait_for_visibility();
             let run = Run { ground, reach, options: &options, seen, drained, sets, progress };
             run.finish(&mut outcome)?;
         } else {

@@ -11,7 +11,7 @@ fn with_garbage(seed: u64) -> World {
     world
 }
 
-fn fill_with_garbage(world: &World) {
+pub fn fill_with_garbage(world: &World) {
     let old = world.backup(0..40);
     world.backup(0..20);
     assert_eq!(world.prune(&greedy()).packs_deleted, 0);

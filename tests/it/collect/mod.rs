@@ -4,6 +4,7 @@ mod beside_sessions;
 mod breakers;
 mod crashes;
 mod damage;
+mod delays;
 mod deltas;
 mod freeing;
 mod over_s3;

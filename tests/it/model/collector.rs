@@ -68,6 +68,10 @@ impl Setting {
                 next.collectors[place].roots = world.commits();
                 next.collectors[place].at = At::ListTombstones;
                 each("C5 list snapshots", next);
+                if world.late != 0 {
+                    next.collectors[place].roots &= !world.late;
+                    each("C5 list snapshots, too early", next);
+                }
             }
             At::ListTombstones => {
                 self.list_tombstones(&mut next, place);
@@ -134,6 +138,8 @@ impl Setting {
             }
             let mut next = *world;
             let set = next.gc_born as usize;
+            // C3 follows after a wait: by then what was committed until now is in listings.
+            next.late = 0;
             next.condemned[set] = packs;
             next.gc_born += 1;
             if self.rules.condemn_before_listing_sessions {

@@ -17,7 +17,10 @@
 //! from the pack listing and what is inside from the packs' own tables, so no correct actor's
 //! choice depends on an index; the two mutants that do trust it use `born`, an index that never
 //! forgets.
-//! The visibility delay: a wait that turns a slow listing into the exact one modelled here.
+//! The visibility delay: a wait that turns a slow listing into the exact one modelled here. The
+//! waits are after W1, after C2 and an adoption, between C4 and C5, and before C10's listing
+//! (`docs/decisions/0011-where-a-collector-waits.md`); the one that was forgotten once, before C5,
+//! has a mutant, in which a listing may lack what was committed since C2.
 //!
 //! **How states are kept small.** Thinking is joined to the store call before it. Decisions about
 //! blobs depend on nothing but what their writer has listed, so they are joined to that writer's

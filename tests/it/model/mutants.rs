@@ -43,6 +43,7 @@ mutants! {
     drain in ONE_AND_ONE,
     fence_by_slot in ONE_AND_ONE,
     roots_after_drain in ONE_AND_ONE,
+    wait_before_roots in ONE_AND_ONE,
     read_unindexed_tables in TWO_COLLECTORS,
     heed_others_sets in TWO_COLLECTORS,
     sets_before_packs in TWO_COLLECTORS,

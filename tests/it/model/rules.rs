@@ -39,6 +39,8 @@ rules! {
     fence_by_slot,
     /// C5 after C4: snapshots are listed when all sessions are drained.
     roots_after_drain,
+    /// C5: after the drain a collector waits until what was committed during it is in listings.
+    wait_before_roots,
     /// C5: what a condemned pack holds is read from the pack when no index tells it.
     read_unindexed_tables,
     /// C6: copies in packs that anybody has condemned do not count.

@@ -63,6 +63,8 @@ pub struct World {
     pub pins: [Packs; SLOTS_MAX],
     /// `snapshots/<sid>` and the blobs a commit there needs.
     pub slots: [Slot; SLOTS_MAX],
+    /// Commits that listings may not show yet (only with the mutant that does not wait for them).
+    pub late: Slots,
     /// `tombstones/<sid>-...`
     pub tombs: Slots,
     /// `gc/<cset>`: those there, how many there ever were, what they condemn.

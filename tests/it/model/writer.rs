@@ -263,6 +263,9 @@ impl Setting {
             return each("W7 finds an abort", next);
         }
         next.slots[sid] = Slot::Commit;
+        if !self.rules.wait_before_roots {
+            next.late |= bit(sid);
+        }
         next.writers[place] = Writer { at: At::Leave, attempt: me.attempt, ..Writer::default() };
         each("W7 commit", next);
     }
