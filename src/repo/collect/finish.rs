@@ -30,17 +30,22 @@ use crate::{
 /// segments are older than the sessions at work (`choose`).
 const OF_A_COLLECTOR: SegmentId = SegmentId::new([0; 32]);
 
-/// C8: segments that name packs of `going` are replaced by segments without them; so are those of
-/// sessions, if all of their packs are `used`.
+/// C8: segments that name packs of `going`, or packs that are gone already, are replaced by
+/// segments without them; so are those of sessions, if all of their packs are `used`. `listed`:
+/// any listing of packs.
 pub(super) fn reindex(
     ground: &Ground,
     going: &BTreeSet<PackId>,
     used: &RoaringBitmap,
+    listed: &BTreeMap<PackId, u64>,
 ) -> Result<(), Error> {
     let catalog = ground.catalog;
     let settled = catalog.settled_packs();
-    let (must, rest): (Vec<_>, Vec<_>) = (catalog.segments().into_iter())
-        .partition(|(_, packs)| packs.iter().any(|pack| going.contains(pack)));
+    let segments = catalog.segments();
+    let mut without = vanished(ground, &segments, listed)?;
+    without.extend(going);
+    let (must, rest): (Vec<_>, Vec<_>) = (segments.into_iter())
+        .partition(|(_, packs)| packs.iter().any(|pack| without.contains(pack)));
     let may = rest.into_iter().filter(|(_, packs)| {
         let numbers: RoaringBitmap = packs.iter().filter_map(|id| catalog.number(id)).collect();
         numbers.is_subset(used) && !numbers.is_subset(&settled)
@@ -57,7 +62,7 @@ pub(super) fn reindex(
         // One that can't be read any more says nothing; its packs' tables are read next time.
         let segment = Segment::open(ground.keys, &id, &object).unwrap_or_default();
         for table in segment.packs {
-            if !going.contains(&table.id) && seen.insert(table.id) {
+            if !without.contains(&table.id) && seen.insert(table.id) {
                 bytes += index::table_bytes(&table);
                 batch.push(table);
             }
@@ -69,6 +74,29 @@ pub(super) fn reindex(
         }
     }
     replace(ground, batch, replaced)
+}
+
+/// The packs that segments name and that are gone for good, as a session that slept, or another
+/// collector at the same time, can leave them behind. A pack was there before a segment named it,
+/// and no name is used again: what is not there now never will be. Listings are not believed.
+fn vanished(
+    ground: &Ground,
+    segments: &[(SegmentId, Vec<PackId>)],
+    listed: &BTreeMap<PackId, u64>,
+) -> Result<BTreeSet<PackId>, Error> {
+    let named = segments.iter().flat_map(|(_, packs)| packs);
+    let unlisted: BTreeSet<PackId> =
+        named.filter(|pack| !listed.contains_key(*pack)).copied().collect();
+    if unlisted.is_empty() {
+        return Ok(unlisted);
+    }
+    ground.wait_for_visibility();
+    let look = |id: PackId| match ground.has(&layout::pack(&id)) {
+        Ok(true) => None,
+        Ok(false) => Some(Ok(id)),
+        Err(error) => Some(Err(error)),
+    };
+    unlisted.into_par_iter().filter_map(look).collect()
 }
 
 fn replace(ground: &Ground, tables: Vec<PackTable>, replaced: Vec<SegmentId>) -> Result<(), Error> {

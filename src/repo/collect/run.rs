@@ -113,7 +113,7 @@ pub fn carry_out(
         }
     } else {
         let used = seen.marks.used_packs();
-        finish::reindex(ground, &BTreeSet::new(), &used)?;
+        finish::reindex(ground, &BTreeSet::new(), &used, &ground.packs()?)?;
     }
     progress.phase("tidying");
     let slots = ground.slots(&mut Vec::new())?;
@@ -124,15 +124,15 @@ pub fn carry_out(
 
 /// The breakers that a person may close again.
 fn ask(plan: &Plan) -> Result<(), Error> {
-    let (packs, all, max_percent) = (plan.condemn.len(), plan.seen.packs, plan.options.max_percent);
-    if packs >= ASK_FROM_PACKS && packs * 100 > all * usize::from(max_percent) {
-        return Err(Error::TooMuch { packs, all, max_percent });
     // Forgotten snapshots keep their slots for long after their packs. So this is a first backup
     // that died; or a disk with the slots is not mounted, or a copy was cut short.
     let going = plan.totals.packs_to_delete;
     if plan.seen.slots == 0 && going > 0 && !plan.options.last_of_source_may_go {
         return Err(Error::NoSnapshots { packs: going });
     }
+    let (packs, all, max_percent) = (plan.condemn.len(), plan.seen.packs, plan.options.max_percent);
+    if packs >= ASK_FROM_PACKS && packs * 100 > all * usize::from(max_percent) {
+        return Err(Error::TooMuch { packs, all, max_percent });
     }
     match plan.last_of_source.first() {
         Some((sid, Snapshot { host, paths, .. })) if !plan.options.last_of_source_may_go => {
@@ -182,7 +182,7 @@ impl Run<'_, '_> {
         let packs = self.rescue(marks, &damage, &mut going, outcome)?;
         self.check_listing(&first, &packs)?;
         self.progress.phase("deleting");
-        finish::reindex(ground, &going, &marks.used_packs())?;
+        finish::reindex(ground, &going, &marks.used_packs(), &packs.sizes)?;
         finish::delete(ground, &going, self.progress)?;
         outcome.packs_deleted = going.len() as u64;
         outcome.deleted_bytes = going.iter().filter_map(|pack| packs.sizes.get(pack)).sum();

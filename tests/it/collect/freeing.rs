@@ -1,6 +1,13 @@
 //! Space that nobody needs becomes free, as much as the plan said.
 
-use icecore::repo::collect::{self, Ground, MaxUnused, Options};
+use icecore::{
+    format::index::Segment,
+    repo::{
+        collect::{self, Ground, MaxUnused, Options},
+        layout,
+    },
+    store::{self, Name},
+};
 
 use super::*;
 
@@ -49,7 +56,7 @@ fn a_dry_run_writes_nothing() {
     world.backup(10..30);
     world.forget(old);
     for name in world.names("index") {
-        world.memory.remove(&icecore::store::Name::parse(&name).unwrap()).unwrap();
+        world.memory.remove(&Name::parse(&name).unwrap()).unwrap();
     }
     let before = world.names("");
     let plan = world.plan(&world.repo(), &greedy()).unwrap();
@@ -158,7 +165,7 @@ fn an_index_that_is_lost_is_made_again() {
     world.forget(old);
     let names = world.names("index");
     for name in &names {
-        world.memory.remove(&icecore::store::Name::parse(name).unwrap()).unwrap();
+        world.memory.remove(&Name::parse(name).unwrap()).unwrap();
     }
     // A prune reads the packs' own tables, and puts what it found into the index.
     assert!(world.prune(&greedy()).packs_deleted > 0);
@@ -170,4 +177,47 @@ fn an_index_that_is_lost_is_made_again() {
     assert_eq!(world.names("index").len(), 1);
     assert_eq!(world.all_is_well(), 3);
     assert!(world.check(collect::ReadData::All).is_good());
+}
+
+#[test]
+fn segments_that_name_packs_long_gone_are_cleaned_away() {
+    // With something to condemn beside it, and without.
+    for forgets in [true, false] {
+        let world = World::new(10);
+        let parent = world.backup(0..20);
+        let old = world.backup(20..40);
+        let session = world.begin(&[]);
+        world.fill(&session, 200..220);
+        session.flush().unwrap();
+        session.abort().unwrap();
+        // The same under other names: of what stays, is forgotten, was given up.
+        let repo = world.repo();
+        let objects: Vec<_> = (world.names("index").into_iter())
+            .map(|name| {
+                let id = name.strip_prefix("index/").unwrap().parse().unwrap();
+                let name = Name::parse(&name).unwrap();
+                let object = store::get_all(&*world.memory, &name, 1 << 20).unwrap();
+                let segment = Segment::open(repo.keys(), &id, &object).unwrap();
+                segment.seal(repo.keys(), [7; 32]).unwrap()
+            })
+            .collect();
+        world.forget(old);
+        assert!(world.prune(&greedy()).packs_deleted > 0);
+        // A session that slept puts its segment when it wakes, and so does a collector that read
+        // one which another was just emptying.
+        for (id, object) in objects {
+            world.memory.put_new(&layout::segment(&id), object).unwrap();
+        }
+        assert!(!world.check(collect::ReadData::None).is_good());
+        if forgets {
+            let old = world.backup(300..310);
+            world.forget(old);
+        }
+        let outcome = world.prune(&greedy());
+        assert_eq!(outcome.packs_deleted > 0, forgets);
+        let checked = world.check(collect::ReadData::All);
+        assert!(checked.is_good() && checked.unindexed == 0, "{checked:?}");
+        assert_eq!(world.begin(&[parent]).reuse(), icecore::repo::Reuse::Free);
+        assert_eq!(world.all_is_well(), 1);
+    }
 }
