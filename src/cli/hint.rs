@@ -75,6 +75,11 @@ fn of_repository(error: &repo::Error) -> Option<Meaning> {
             "`icecore repair index` finds what is stored but not indexed; then `icecore check`",
         ),
         NoKeys => say(Exit::Damaged, "a copy of the directory `keys` would open it again"),
+        NotAtomic => say(
+            Exit::Failed,
+            "leave out `-o s3.conditional-put=false`; a server that can't do without it needs a \
+             repository that `icecore init` made with it",
+        ),
         Fenced { .. } => {
             say(Exit::Failed, "run it again: what was stored is found and not sent again")
         }
@@ -119,16 +124,16 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
             Exit::Failed,
             "the store's listings can't be relied on just now; nothing was deleted, try again",
         ),
-        TooMuch { .. } | LastOfSource { .. } => say(
-            Exit::Failed,
-            "`icecore prune --dry-run` shows the plan; `--yes` carries it out all the same",
-        ),
-        Cancelled => Some((Exit::Interrupted, None)),
         NoSnapshots { .. } => say(
             Exit::Failed,
             "is all of the repository here, and every disk mounted? If only a first backup that \
              died is in it, `--yes` carries it out",
         ),
+        TooMuch { .. } | LastOfSource { .. } => say(
+            Exit::Failed,
+            "`icecore prune --dry-run` shows the plan; `--yes` carries it out all the same",
+        ),
+        Cancelled => Some((Exit::Interrupted, None)),
         _ => None,
     }
 }

@@ -57,6 +57,11 @@ pub enum Error {
     TooManyHops { id: BlobId },
     #[error("the cache can't be used")]
     Cache(#[from] io::Error),
+    #[error(
+        "the store is used without atomic creation, and others may fence sessions here: \
+         a commit could overwrite a fence"
+    )]
+    NotAtomic,
     #[error("session {sid} was fenced by {by}: {reason}")]
     Fenced { sid: Sid, by: String, reason: String },
     #[error("another session has committed as {sid}")]

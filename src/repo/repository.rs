@@ -213,8 +213,12 @@ impl Repository {
         Ok(Reader::new(self.clone()))
     }
 
-    /// Begins to write (PROTOCOL.md, "Writer", 1 to 3).
+    /// Begins to write (PROTOCOL.md, "Writer", 1 to 3). Where collectors may fence, only over a
+    /// store that creates atomically: a commit must not overwrite a fence.
     pub fn begin(&self, options: SessionOptions) -> Result<Session, Error> {
+        if self.config().abilities.create_if_absent && !self.store().creates_atomically() {
+            return Err(Error::NotAtomic);
+        }
         Session::begin(self.clone(), options)
     }
 

@@ -192,6 +192,10 @@ impl Store for Faulty {
         self.answer((Verb::Remove, "remove"), name.as_str(), 0, || self.inner.remove(name))
     }
 
+    fn creates_atomically(&self) -> bool {
+        self.inner.creates_atomically()
+    }
+
     fn visibility_delay_seconds(&self) -> u64 {
         self.inner.visibility_delay_seconds()
     }

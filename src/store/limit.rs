@@ -83,6 +83,10 @@ impl Store for Limit {
         self.inner.remove(name)
     }
 
+    fn creates_atomically(&self) -> bool {
+        self.inner.creates_atomically()
+    }
+
     fn visibility_delay_seconds(&self) -> u64 {
         self.inner.visibility_delay_seconds()
     }

@@ -93,6 +93,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn creates_atomically(&self) -> bool {
+        true
+    }
+
     fn visibility_delay_seconds(&self) -> u64 {
         0
     }

@@ -50,14 +50,14 @@ pub struct Abilities {
     pub visibility_delay_seconds: u64,
 }
 
-/// Five verbs, and a fact, over named, immutable objects of sealed bytes. Blocking; called from
+/// Five verbs, and two facts, over named, immutable objects of sealed bytes. Blocking; called from
 /// many threads.
 ///
 /// An implementation's retries, if any, are inside it: an error that comes out is final for the
 /// caller. `contract::check` is what each implementation and wrapper must pass.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Creates the object, whole or not at all, durable on return. Never overwrites. After an
-    /// error it may or may not be there.
+    /// Creates the object, whole or not at all, durable on return. Never overwrites, if
+    /// `creates_atomically`. After an error it may or may not be there.
     ///
     /// Over a network an answer can be lost and the put tried again: then `Created` means that the
     /// object holds these very bytes (`retry`), which two callers of equal bytes may both be told.
@@ -81,6 +81,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Removes the object, durable on return; removing what is not there is success.
     fn remove(&self, name: &Name) -> Result<(), Error>;
+
+    /// What is known of `put_new` and a probe finds by chance only: false when it looks for the
+    /// name first and writes later, so that it may overwrite what came between.
+    fn creates_atomically(&self) -> bool;
 
     /// What is known of the medium and no probe from one host can see: an object put at t is in
     /// every listing, of any host, begun after t + this. 0 for local disks and S3.

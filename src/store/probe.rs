@@ -23,7 +23,7 @@ const UNSEEN_DELAY_SECONDS: u64 = 120;
 /// bytes than it took.
 ///
 /// `create_if_absent` is false when a second put of a name was told `Created` even once: the store
-/// ignores the condition, or looks first and writes later.
+/// ignores the condition, or looks first and writes later; and when it says so itself.
 pub fn probe(store: &dyn Store, ambient: &Ambient) -> Result<Abilities, Error> {
     let nonce = hex::encode(ambient.random::<16>());
     let name = |which: &str| {
@@ -48,7 +48,7 @@ fn examine(store: &dyn Store, plain: &Name, raced: &Name) -> Result<Abilities, E
     let listed = list_all(store, PREFIX)?;
     let at_once = [plain, raced].iter().all(|mine| listed.iter().any(|l| l.name == **mine));
     Ok(Abilities {
-        create_if_absent: sequential && atomic,
+        create_if_absent: sequential && atomic && store.creates_atomically(),
         visibility_delay_seconds: store.visibility_delay_seconds().max(if at_once {
             0
         } else {
@@ -133,6 +133,9 @@ mod tests {
         }
         fn remove(&self, name: &Name) -> Result<(), Error> {
             self.0.remove(name)
+        }
+        fn creates_atomically(&self) -> bool {
+            true
         }
         fn visibility_delay_seconds(&self) -> u64 {
             0

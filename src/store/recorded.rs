@@ -127,6 +127,10 @@ impl Store for Recorded {
         result
     }
 
+    fn creates_atomically(&self) -> bool {
+        self.inner.creates_atomically()
+    }
+
     fn visibility_delay_seconds(&self) -> u64 {
         self.inner.visibility_delay_seconds()
     }

@@ -86,7 +86,8 @@ impl<'a> Ground<'a> {
             catalog: repo.catalog(),
             nodes: &repo.inner.nodes,
             visibility_delay: repo.visibility_delay(),
-            may_fence: repo.config().abilities.create_if_absent,
+            may_fence: repo.config().abilities.create_if_absent
+                && repo.store().creates_atomically(),
         }
     }
 
@@ -109,7 +110,6 @@ impl<'a> Ground<'a> {
         }
     }
 
-    pub(super) fn list(&self, directory: &str) -> Result<Vec<Listed>, Error> {
     /// Whether the object is there, asked by its name.
     pub(super) fn has(&self, name: &Name) -> Result<bool, Error> {
         match self.store.size(name) {
@@ -119,6 +119,7 @@ impl<'a> Ground<'a> {
         }
     }
 
+    pub(super) fn list(&self, directory: &str) -> Result<Vec<Listed>, Error> {
         Ok(store::list_all(self.store, directory)?)
     }
 

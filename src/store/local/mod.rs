@@ -147,6 +147,10 @@ impl Store for LocalStore {
         write::remove(&self.dirs, name).map_err(|error| errno::wrap(error, "remove", name.as_str()))
     }
 
+    fn creates_atomically(&self) -> bool {
+        true
+    }
+
     fn visibility_delay_seconds(&self) -> u64 {
         self.visibility_delay_seconds
     }
@@ -199,10 +203,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_no_object() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = LocalStore::create(dir.path()).unwrap();
-    #[test]
     fn a_link_to_a_disk_that_is_not_there_has_no_empty_listing() {
         let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = LocalStore::create(dir.path()).unwrap();
@@ -222,6 +222,10 @@ mod tests {
         list_all(&store, "snapshots").unwrap_err();
     }
 
+    #[test]
+    fn what_is_no_file_is_no_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::create(dir.path()).unwrap();
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
         for object in ["fifo", "packs"] {

@@ -247,6 +247,10 @@ impl Store for ObjectStore {
         }
     }
 
+    fn creates_atomically(&self) -> bool {
+        self.conditional_put
+    }
+
     fn visibility_delay_seconds(&self) -> u64 {
         0
     }

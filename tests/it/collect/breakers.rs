@@ -62,6 +62,9 @@ impl Store for Forgetful {
     fn remove(&self, name: &Name) -> Result<(), store::Error> {
         self.inner.remove(name)
     }
+    fn creates_atomically(&self) -> bool {
+        true
+    }
     fn visibility_delay_seconds(&self) -> u64 {
         0
     }
@@ -185,9 +188,6 @@ fn the_last_snapshot_of_a_source_must_be_said_to_be_meant() {
     world.try_prune(&world.repo(), &careful).unwrap();
 }
 
-/// The packs that a snapshot's node and chunks lie in.
-fn packs_of(world: &World, sid: Sid) -> Vec<String> {
-    let repo = world.repo();
 fn remove_all(world: &World, below: &str) {
     for name in world.names(below) {
         world.memory.remove(&Name::parse(&name).unwrap()).unwrap();
@@ -247,6 +247,9 @@ fn where_all_was_forgotten_nobody_is_asked_twice() {
     session.abort().unwrap();
 }
 
+/// The packs that a snapshot's node and chunks lie in.
+fn packs_of(world: &World, sid: Sid) -> Vec<String> {
+    let repo = world.repo();
     let reader = repo.reader().unwrap();
     let kept = repo.survey().unwrap().kept.into_iter().find(|kept| kept.sid == sid).unwrap();
     let root = kept.snapshot.roots[0].id;

@@ -72,6 +72,9 @@ impl Store for Late {
     fn remove(&self, name: &Name) -> Result<(), store::Error> {
         self.inner.remove(name)
     }
+    fn creates_atomically(&self) -> bool {
+        true
+    }
     fn visibility_delay_seconds(&self) -> u64 {
         DELAY.as_secs()
     }

@@ -74,6 +74,9 @@ impl Store for Meanwhile {
     fn remove(&self, name: &Name) -> Result<(), store::Error> {
         self.inner.remove(name)
     }
+    fn creates_atomically(&self) -> bool {
+        self.inner.creates_atomically()
+    }
     fn visibility_delay_seconds(&self) -> u64 {
         self.inner.visibility_delay_seconds()
     }

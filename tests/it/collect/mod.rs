@@ -7,8 +7,8 @@ mod damage;
 mod delays;
 mod deltas;
 mod freeing;
-mod over_s3;
 mod meanwhile;
+mod over_s3;
 mod together;
 
 use std::{

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::s3::server::{Mode, S3Server};
+use crate::s3::server::{Mode, S3Server, open};
 
 #[test]
 fn writers_and_a_collector_at_once_over_s3() {
@@ -64,4 +64,21 @@ fn writers_and_a_collector_at_once_over_s3() {
     let checked = collect::check(&Ground::of(&repo), &reach, all, &silent).unwrap();
     assert!(checked.is_good() && checked.packs_read > 0, "{checked:?}");
     assert_eq!(read_all(&repo), kept.load(Ordering::SeqCst));
+}
+
+#[test]
+fn who_looks_first_and_writes_later_writes_only_where_nobody_fences() {
+    let server = S3Server::start(Mode::Atomic);
+    let world = World::new(9);
+    for (prefix, may_fence) in [("others-fence", true), ("nobody-fences", false)] {
+        let looking = open(&server.place(prefix), &[("s3.conditional-put", "false")]);
+        init(server.open(prefix), may_fence, &world.ambient);
+        let repo = world.repo_over(looking);
+        assert!(!Ground::of(&repo).may_fence);
+        let begun = repo.begin(SessionOptions::default());
+        assert_eq!(matches!(begun, Err(icecore::repo::Error::NotAtomic)), may_fence);
+        assert_eq!(begun.is_ok(), !may_fence);
+        drop(begun);
+        assert_eq!(read_all(&repo), 0, "whoever only reads may");
+    }
 }

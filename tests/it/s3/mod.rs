@@ -73,6 +73,18 @@ fn the_probe_tells_servers_apart() {
 }
 
 #[test]
+fn a_store_that_looks_first_says_so() {
+    let (ambient, _) = Ambient::fixed(8);
+    let server = S3Server::start(Mode::Atomic);
+    for (value, is_atomic) in [("true", true), ("false", false)] {
+        let store = open(&server.place("p"), &[("s3.conditional-put", value)]);
+        assert_eq!(store.creates_atomically(), is_atomic);
+        // Whatever the race of a probe shows.
+        assert_eq!(probe(&*store, &ambient).unwrap().create_if_absent, is_atomic);
+    }
+}
+
+#[test]
 fn many_packs_go_up_at_once() {
     let server = S3Server::start(Mode::Atomic);
     let store = open(&server.place("r"), &[("s3.connections", "4")]);

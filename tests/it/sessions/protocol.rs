@@ -274,6 +274,9 @@ impl<F: Fn(PackId) + Send + Sync> Store for AfterPack<F> {
     fn remove(&self, name: &Name) -> Result<(), store::Error> {
         self.inner.remove(name)
     }
+    fn creates_atomically(&self) -> bool {
+        self.inner.creates_atomically()
+    }
     fn visibility_delay_seconds(&self) -> u64 {
         0
     }
