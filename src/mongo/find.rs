@@ -29,7 +29,7 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
     let shown = uri::shown(given);
     let unusable = |why: Driver| Error::Uri {
         uri: shown.clone(),
-        why: plainly(&uri::without_password(&why.kind.to_string(), given)),
+        why: plainly(&uri::without_secrets(&why.kind.to_string(), given)),
     };
     let mut options = ClientOptions::parse(given).await.map_err(unusable)?;
     options.app_name.get_or_insert_with(|| "icecore".to_owned());
