@@ -78,6 +78,11 @@ impl Capture {
         Ok(Capture { shared, options, catalogue, scanned, since_of: HashMap::new() })
     }
 
+    /// All that was found: collections, views, time series.
+    pub fn catalogue(&self) -> &[Collection] {
+        &self.catalogue
+    }
+
     /// The collections that have documents to be scanned.
     pub fn collections(&self) -> impl Iterator<Item = &Collection> {
         self.catalogue.iter().filter(|collection| collection.has_documents())
@@ -85,6 +90,9 @@ impl Capture {
 
     /// How many documents and bytes a collection has, about; 0 if the server won't say.
     pub fn size_of(&self, collection: &Collection) -> (u64, u64) {
+        if !collection.has_documents() {
+            return (0, 0);
+        }
         listing::size(&self.shared.link, collection).unwrap_or((0, 0))
     }
 

@@ -1,6 +1,6 @@
 //! What makes the collections of a snapshot into those that a server has now.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, iter::Peekable, ops::ControlFlow};
 
 use bytes::Bytes;
 
@@ -64,7 +64,7 @@ pub fn diff_live<R: ReadBlobs, B>(
             }
         }
     }
-    for live in capture.collections() {
+    for live in capture.catalogue() {
         pairs.entry(live.namespace.to_string()).or_default().1 = Some(live);
     }
     for (_, (old, live)) in pairs {
@@ -95,7 +95,7 @@ pub fn diff_live<R: ReadBlobs, B>(
             };
             progress.phase("comparing");
             let side = Compared { reader, old, root, progress };
-            let flow = side.documents(capture.scan(live), &sorter, take)?;
+            let flow = side.documents(capture.scan(live), live.keys, &sorter, take)?;
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -142,6 +142,7 @@ impl<R: ReadBlobs> Compared<'_, R> {
     fn documents<B>(
         &self,
         scan: mongo::Scan,
+        keys: Keys,
         sorter: &dyn Fn() -> Sorter,
         take: &mut Take<'_, B>,
     ) -> Result<ControlFlow<B>, LiveError<R::Error>> {
@@ -156,9 +157,9 @@ impl<R: ReadBlobs> Compared<'_, R> {
             }
             self.progress.done(batch.len(), batch.bytes());
         }
-        let mut live = live.finish()?;
+        let mut live = Live { sorted: live.finish()?.peekable(), keys };
         let mut stored = self.stored(sorter)?;
-        let (mut old, mut new) = (stored.next()?, live.next().transpose()?);
+        let (mut old, mut new) = (stored.next()?, live.next()?);
         loop {
             let order = match (&old, &new) {
                 (None, None) => return Ok(ControlFlow::Continue(())),
@@ -168,11 +169,7 @@ impl<R: ReadBlobs> Compared<'_, R> {
             };
             let was =
                 if order.is_le() { std::mem::replace(&mut old, stored.next()?) } else { None };
-            let is = if order.is_ge() {
-                std::mem::replace(&mut new, live.next().transpose()?)
-            } else {
-                None
-            };
+            let is = if order.is_ge() { std::mem::replace(&mut new, live.next()?) } else { None };
             let flow = self.tell(was, is, take)?;
             if flow.is_break() {
                 return Ok(flow);
@@ -220,6 +217,28 @@ fn key_of<E: std::error::Error>(bytes: &[u8]) -> Result<Vec<u8>, Error<E>> {
     match document::get(bytes, b"_id").map_err(malformed)? {
         Some(id) => document::id_key(&id).map_err(malformed),
         None => Ok(blake3::hash(bytes).as_bytes().to_vec()),
+    }
+}
+
+/// The server's documents by the keys of their ids.
+struct Live {
+    sorted: Peekable<Sorted>,
+    keys: Keys,
+}
+
+impl Live {
+    /// Of one that came twice, the later. Where ids are no keys none does, and two are two.
+    fn next(&mut self) -> Result<Option<(Bytes, Bytes)>, SortError> {
+        let Some(mut found) = self.sorted.next().transpose()? else { return Ok(None) };
+        let is_again = |key: &Bytes, next: &Result<(Bytes, Bytes), SortError>| {
+            next.as_ref().is_ok_and(|(again, _)| again == key)
+        };
+        while self.keys == Keys::Id
+            && let Some(later) = self.sorted.next_if(|next| is_again(&found.0, next))
+        {
+            found = later?;
+        }
+        Ok(Some(found))
     }
 }
 
