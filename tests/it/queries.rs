@@ -194,6 +194,110 @@ fn ids_by_us(raw: &[RawDocumentBuf], filter: &Document) -> Result<Vec<i32>, Quer
     Ok(raw.iter().filter(matches).map(|doc| doc.get_i32("_id").unwrap()).collect())
 }
 
+const TEXTS: [&str; 36] = [
+    "", "a", "b", "A", "ab", "aB", "C", "a-b", "-", "+", ",", ".", "_", "~", "&", "[", "]", "^",
+    ":", "}", "a{b}", "a{,2}", "5", " ", "a b", "\n", "a\n", "a\nb", "b\na\n", "é", "É", "ä-ö",
+    "#", "\\", "\u{212a}", "\u{7f}",
+];
+
+/// Patterns in which signs, escapes and options meet.
+const PATTERNS: [(&str, &str); 62] = [
+    ("^[\\w\\s-_]$", ""),
+    ("^[\\w-~]$", ""),
+    ("^[\\d-]$", ""),
+    ("^[-\\d]$", ""),
+    ("^[A-\\d]$", ""),
+    ("^[[:alpha:]-~]$", ""),
+    ("^[+--]$", ""),
+    ("^[+-.]$", ""),
+    ("^[a&&b]$", ""),
+    ("^[a~~b]$", ""),
+    ("^[a--b]$", ""),
+    ("^[a-b-~]$", ""),
+    ("^[]-a]$", ""),
+    ("^[^]a]$", ""),
+    ("^[a^]$", ""),
+    ("^[[a]$", ""),
+    ("^[[]]$", ""),
+    ("^[[:alpha:][:digit:]]$", ""),
+    ("^[[:^alpha:]]$", ""),
+    ("^[[:]$", ""),
+    ("^[\\]]$", ""),
+    ("^[\\\\]$", ""),
+    ("^[^\\W]$", ""),
+    ("^[\\W\\d]$", ""),
+    ("^[\\x41-\\x{42}]$", ""),
+    ("^[\\x2d-\\x2f]$", ""),
+    ("^[\\n-\\r]$", ""),
+    ("^[é-ö]$", "i"),
+    ("^[\\p{L}-]$", ""),
+    ("^\\pL$", ""),
+    ("^\\p{Lu}+$", ""),
+    ("^[ #]$", "x"),
+    ("a\\ b", "x"),
+    ("a b", "x"),
+    ("a # b\nb", "x"),
+    ("^a $", "mx"),
+    ("a$", ""),
+    ("a$", "m"),
+    ("^b", "m"),
+    ("(?m)a$", ""),
+    ("(?m:a$)", ""),
+    ("(?i)a$", ""),
+    ("(?i:a)b", ""),
+    ("(a(?i)b|c)", ""),
+    ("(?s)a.b", ""),
+    ("(?-i)a", "i"),
+    ("(?x)a b", ""),
+    ("a(?R)?b", ""),
+    ("^a{b}$", ""),
+    ("a{,2}", ""),
+    ("^a{1}$", ""),
+    ("^(a|b){1,2}?$", ""),
+    ("^a{ 1 }$", "x"),
+    ("}", ""),
+    ("a\\Z", ""),
+    ("a\\z", ""),
+    ("\\Aa", ""),
+    ("^[\\b]$", ""),
+    ("\\bb", ""),
+    ("^\\x7f$", ""),
+    ("^[\\~-\\x7f]$", ""),
+    ("^.$", "s"),
+];
+
+/// Those that we refuse, all others are answered as the server answers them.
+const REFUSED: [&str; 6] = ["^[[:]$", "(?m)a$", "(?m:a$)", "(?x)a b", "a(?R)?b", "a{,2}"];
+
+#[test]
+fn patterns_find_what_the_server_finds_or_are_refused() {
+    let server = Deployment::standalone();
+    let texts = (0..).zip(TEXTS).map(|(id, text)| doc! { "_id": id, "a": text });
+    let texts: Vec<Document> = texts.collect();
+    let collection = server.client().database("test").collection::<Document>("odd");
+    server.block(collection.insert_many(&texts)).unwrap();
+    let raw: Vec<RawDocumentBuf> =
+        texts.iter().map(|text| RawDocumentBuf::try_from(text).unwrap()).collect();
+    let (mut wrong, mut refused, mut hits) = (Vec::new(), Vec::new(), 0);
+    for (pattern, options) in PATTERNS {
+        let filter = doc! { "a": { "$regex": pattern, "$options": options } };
+        match (ids_by_server(&server, &filter), ids_by_us(&raw, &filter)) {
+            (Ok(_), Err(_)) => refused.push(pattern),
+            // What it refuses is nobody's question.
+            (Err(_), _) => {}
+            (Ok(theirs), Ok(ours)) if theirs == ours => hits += ours.len(),
+            (Ok(theirs), Ok(ours)) => {
+                let [theirs, ours] = [theirs, ours]
+                    .map(|ids| ids.iter().map(|id| TEXTS[*id as usize]).collect::<Vec<_>>());
+                wrong.push(format!("{pattern} {options}\n  server {theirs:?}\n  ours {ours:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(refused, REFUSED);
+    assert!(hits > PATTERNS.len(), "{hits} found");
+}
+
 #[test]
 fn random_queries_find_what_the_server_finds() {
     let server = Deployment::standalone();

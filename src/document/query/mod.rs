@@ -12,6 +12,7 @@ mod pattern;
 mod predicate;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod types;
 
 pub use error::QueryError;

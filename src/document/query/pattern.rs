@@ -1,8 +1,8 @@
-//! Regular expressions as the server understands them, told to an engine that has no look-around.
+//! Regular expressions as the server understands them.
 
 use regex::{Regex, RegexBuilder};
 
-use super::QueryError;
+use super::{QueryError, translate::translate};
 use crate::document::{Element, kind};
 
 /// One regular expression. It matches text that it finds itself in, and its equal as a value.
@@ -80,85 +80,6 @@ impl Pattern {
     }
 }
 
-/// The pattern in this engine's words. Classes such as `\w` mean ASCII, as on the server; `$`
-/// matches before a last line's end, too. What this engine would understand otherwise is refused.
-fn translate(pattern: &str, multi_line: bool) -> Result<String, &'static str> {
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut chars = pattern.chars().peekable();
-    // Behind a quantifier, where another sign of one means something else.
-    let mut after_quantifier = false;
-    let mut in_class = false;
-    while let Some(c) = chars.next() {
-        let was_quantifier = std::mem::replace(&mut after_quantifier, false);
-        match c {
-            '\\' => {
-                let escaped = chars.next().ok_or("a `\\` at its end")?;
-                escape(escaped, in_class, &mut out)?;
-            }
-            ']' if in_class => {
-                in_class = false;
-                out.push(c);
-            }
-            '[' if in_class && chars.peek() == Some(&':') => {
-                let name: String = chars.by_ref().take_while(|c| *c != ']').collect();
-                out.push_str(&format!("[{name}]"));
-            }
-            '[' if in_class => out.push_str("\\["),
-            '&' | '~' if in_class => out.extend(['\\', c]),
-            c if in_class && (c.is_whitespace() || c == '#') => {
-                out.push_str(&format!("\\x{{{:x}}}", u32::from(c)));
-            }
-            '[' => {
-                in_class = true;
-                out.push(c);
-                if chars.next_if_eq(&'^').is_some() {
-                    out.push('^');
-                }
-                if chars.next_if_eq(&']').is_some() {
-                    out.push_str("\\]");
-                }
-            }
-            '$' if !in_class && !multi_line => out.push_str("(?:\\n?\\z)"),
-            '+' if was_quantifier => return Err("a possessive quantifier"),
-            '*' | '+' | '?' | '}' if !in_class => {
-                after_quantifier = true;
-                out.push(c);
-                if c != '?' && chars.next_if_eq(&'?').is_some() {
-                    after_quantifier = false;
-                    out.push('?');
-                }
-            }
-            '(' if !in_class && chars.peek() == Some(&'*') => return Err("a verb as in `(*F)`"),
-            c => out.push(c),
-        }
-    }
-    Ok(out)
-}
-
-fn escape(escaped: char, in_class: bool, out: &mut String) -> Result<(), &'static str> {
-    let inside = match escaped {
-        'd' | 'D' => "0-9",
-        'w' | 'W' => "0-9A-Za-z_",
-        's' | 'S' => "\\t\\n\\x0b\\x0c\\r\\x20",
-        _ => "",
-    };
-    match escaped {
-        'd' | 'w' | 's' if in_class => out.push_str(inside),
-        'd' | 'w' | 's' => out.push_str(&format!("[{inside}]")),
-        'D' | 'W' | 'S' => out.push_str(&format!("[^{inside}]")),
-        'b' if in_class => out.push_str("\\x08"),
-        'b' | 'B' => out.push_str(&format!("(?-u:\\{escaped})")),
-        'Z' => out.push_str("(?:\\n?\\z)"),
-        'A' | 'z' | 'n' | 'r' | 't' | 'f' | 'a' | 'x' | 'p' | 'P' => out.extend(['\\', escaped]),
-        'e' => out.push_str("\\x1b"),
-        c if c.is_ascii_digit() => return Err("a back reference or an octal number"),
-        c if c.is_ascii_alphabetic() => return Err("an escape that this program does not know"),
-        // Any other character means itself, whatever it means to this engine.
-        c => out.push_str(&regex::escape(&c.to_string())),
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,13 +106,31 @@ mod tests {
         assert!(finds("\\<a\\/", "", "<a/"));
         assert!(finds("[^\\W]", "", "a") && !finds("[\\W]", "", "a"));
         assert!(finds("x?", "", "") && finds("a{2}?", "", "aa"));
+        assert!(finds("a\\ b", "x", "a b") && finds("^a{b}$", "", "a{b}"));
     }
 
     #[test]
     fn what_would_be_understood_otherwise_is_refused() {
-        for pattern in
-            ["a++", "a*+", "a{2}+", "a?+", "(a)\\1", "\\Ra", "(*UTF)a", "a\\", "(?=a)", "("]
-        {
+        for pattern in [
+            "a++",
+            "a*+",
+            "a{2}+",
+            "a?+",
+            "(a)\\1",
+            "\\Ra",
+            "(*UTF)a",
+            "a\\",
+            "(?=a)",
+            "(",
+            "(?m)a$",
+            "(?i-m:a)",
+            "(?x)a b",
+            "(?R)",
+            "[a",
+            "[\\Z]",
+            "[[:odd:]]",
+            "a{,2}",
+        ] {
             assert!(Pattern::new(pattern.as_bytes(), b"").is_err(), "{pattern}");
         }
         assert!(Pattern::new(b"a", b"g").is_err());
