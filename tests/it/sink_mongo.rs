@@ -234,6 +234,24 @@ fn unique_keys_may_change_places() {
 }
 
 #[test]
+fn options_that_a_server_does_not_know_are_left_out_but_for_those_of_a_time_series() {
+    let deployment = Deployment::standalone();
+    let link = link(&deployment);
+    let create = |name: &str, options: mongodb::bson::Document| {
+        sink::create(&link, &Namespace::new("d", name), &options.to_vec().unwrap(), None)
+    };
+    let created = create("plain", doc! { "unheardOf": 1, "validator": { "a": 1 } }).unwrap();
+    assert_eq!(created.options_left_out, ["unheardOf"]);
+    // What would be made without is an ordinary collection, and takes no buckets.
+    let series = doc! { "timeseries": { "timeField": "t", "unheardOf": 1 } };
+    let error = create("series", series).unwrap_err();
+    assert!(error.cause().to_string().contains("is an unknown field"), "{error}");
+    let names: Vec<String> =
+        sink::collections(&link, "d").unwrap().into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["plain"]);
+}
+
+#[test]
 fn indexes_that_can_not_be_built_do_not_stop_the_others() {
     let deployment = Deployment::standalone();
     let link = link(&deployment);

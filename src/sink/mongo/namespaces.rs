@@ -64,11 +64,13 @@ pub struct Created {
 /// Not for `create`: set by the server, or of no meaning any more.
 const NOT_OPTIONS: [&[u8]; 4] = [b"uuid", b"temp", b"autoIndexId", b"flags"];
 const EXPIRES: &[u8] = b"expireAfterSeconds";
+/// Without it a collection is another, that has no buckets.
+const SERIES: &str = "timeseries";
 const NAMESPACE_EXISTS: i32 = 48;
 const UNKNOWN_FIELD: i32 = 40415;
 
 /// Makes a collection, a view or a time series with the raw `options` of a snapshot. That it is
-/// there already is an error.
+/// there already is an error, and so is a time series that this server can't have as it was.
 pub fn create(
     link: &Link,
     place: &Namespace,
@@ -98,7 +100,7 @@ pub fn create(
             return Ok(created);
         }
         match unknown_option(&error) {
-            Some(name) if !created.options_left_out.contains(&name) => {
+            Some(name) if name != SERIES && !created.options_left_out.contains(&name) => {
                 created.options_left_out.push(name);
             }
             _ => return Err(failed(error)),
