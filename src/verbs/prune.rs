@@ -49,7 +49,7 @@ pub fn carry_out(
     Ok(collect::carry_out(&ground, &Trees(&reader), plan, progress)?)
 }
 
-/// Makes the index again from the packs alone.
+/// Makes the index again from the packs.
 pub fn repair_index(repository: &Repository, progress: &Progress) -> Result<Repaired, Error> {
     Ok(collect::repair_index(&Ground::of(repository), progress)?)
 }

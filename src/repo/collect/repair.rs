@@ -1,4 +1,4 @@
-//! The index made again from the packs alone.
+//! The index made again from the packs.
 
 use std::collections::BTreeMap;
 

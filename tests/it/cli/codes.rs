@@ -1,6 +1,9 @@
 //! One test for each exit code: what happened is what the code says.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
 
 use super::{Desk, said};
 
@@ -63,20 +66,63 @@ fn nothing_to_back_up_is_1_or_2_and_makes_no_snapshot() {
     assert_eq!(desk.json(&["snapshots"]), serde_json::json!([]));
 }
 
-#[test]
-fn damage_is_13_and_says_what_to_type() {
-    let desk = Desk::with_snapshots();
-    desk.ok(&["check", "--read-data"]);
+/// Flips a bit of every pack, in the byte that `at` says of its length.
+fn rot(desk: &Desk, at: fn(usize) -> usize) {
     for folder in fs::read_dir(desk.path("repository/packs")).unwrap() {
         for pack in fs::read_dir(folder.unwrap().path()).unwrap() {
             let path = pack.unwrap().path();
             let mut bytes = fs::read(&path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
+            let at = at(bytes.len());
+            bytes[at] ^= 1;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             fs::write(&path, bytes).unwrap();
         }
     }
+}
+
+#[test]
+fn a_repair_over_rotten_tables_is_13_and_loses_nothing() {
+    let desk = Desk::with_snapshots();
+    rot(&desk, |len| len - 1);
+    let got = desk.run(&["repair", "index"]);
+    assert_eq!(got.code, 13, "{}\n{}", got.out, got.err);
+    assert!(got.err.contains("the index knows it") && got.out.contains("hint: "), "{}", got.err);
+    let got = desk.run(&["repair", "index", "--json"]);
+    let summary = super::lines(&got.out).pop().unwrap();
+    assert!(summary["packs_remembered"].as_u64() > Some(0), "{summary}");
+    assert_eq!(summary["packs_left_out"], 0);
+    let from = format!("latest:{}", desk.text("data"));
+    fs::remove_dir_all(desk.path("cache")).unwrap();
+    desk.ok(&["restore", &from, "--target", "back"]);
+    assert_eq!(fs::read_to_string(desk.path("back/a.txt")).unwrap(), "one, changed\n");
+}
+
+#[test]
+fn a_prune_where_the_snapshots_are_not_mounted_is_1_and_deletes_nothing() {
+    let desk = Desk::with_snapshots();
+    let (here, there) = (desk.path("repository/snapshots"), desk.path("disk/snapshots"));
+    fs::create_dir(desk.path("disk")).unwrap();
+    fs::rename(&here, &there).unwrap();
+    let got = desk.run(&["prune"]);
+    assert_eq!(got.code, 1, "{}", got.err);
+    assert!(got.err.contains("no snapshot at all") && got.err.contains("hint: "), "{}", got.err);
+    symlink(&there, &here).unwrap();
+    desk.ok(&["prune"]);
+    fs::rename(desk.path("disk"), desk.path("elsewhere")).unwrap();
+    for verb in ["prune", "snapshots", "check"] {
+        let got = desk.run(&[verb]);
+        assert_eq!(got.code, 1, "{verb}: {}", got.err);
+        assert!(got.err.contains("leads nowhere"), "{}", got.err);
+    }
+    fs::rename(desk.path("elsewhere"), desk.path("disk")).unwrap();
+    desk.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn damage_is_13_and_says_what_to_type() {
+    let desk = Desk::with_snapshots();
+    desk.ok(&["check", "--read-data"]);
+    rot(&desk, |len| len / 2);
     let got = desk.run(&["check", "--read-data"]);
     assert_eq!(got.code, 13, "{}\n{}", got.out, got.err);
     assert!(got.err.contains("hint: ") || got.out.contains("icecore "), "{}{}", got.out, got.err);
