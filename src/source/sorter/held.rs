@@ -97,7 +97,7 @@ impl Held {
         self.close();
         let Held { full: pieces, mut rows, .. } = self;
         let key = |row: &Row| &pieces[row.piece as usize].bytes[row.key()];
-        // Rows stand in the order their pairs came, and a stable sort keeps it for those of one key.
+        // Rows stand in the order their pairs came; a stable sort keeps it for those of one key.
         rows.sort_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| key(a).cmp(key(b))));
         InOrder { pieces, rows: rows.into_iter() }
     }
