@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{Error, Options};
 use crate::{
-    document::{Writer, get, id_key, namespace::Namespace, typed_id},
-    format::catalogue::{CollectionKind, CollectionRecord},
+    document::{Element, Writer, compare, get, id_key, namespace::Namespace, typed_id},
+    format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
     repo::{self, Kept, ReadBlobs, Repository},
     tree::{self, KeyRange, Root},
     verbs::{
@@ -124,13 +124,34 @@ pub(super) fn range<R: ReadBlobs<Error = repo::Error>>(
     };
     for id in &scope.ids {
         let Some(element) = get(id, b"_id").map_err(Error::Malformed)? else { continue };
-        let key = Bytes::from(id_key(&element).map_err(Error::Malformed)?);
-        if tree::get(reader, &root, &key)?.is_some() {
+        if let Some(key) = key_of(reader, &root, chosen.record.keys, &element)? {
             let only = std::ops::Bound::Included(&key[..]);
             return Ok(KeyRange::new(only, only));
         }
     }
     Err(Error::NoSuch { what: format!("document of that _id in {}", chosen.from) })
+}
+
+/// Under which key the document of an `_id` stands, if there is one. In natural order it is found
+/// by reading them all.
+fn key_of<R: ReadBlobs<Error = repo::Error>>(
+    reader: &R,
+    root: &Root,
+    keys: DocumentKeys,
+    id: &Element<'_>,
+) -> Result<Option<Bytes>, Error> {
+    if keys == DocumentKeys::Id {
+        let key = Bytes::from(id_key(id).map_err(Error::Malformed)?);
+        return Ok(tree::get(reader, root, &key)?.map(|_| key));
+    }
+    for entry in tree::iter(reader, root, KeyRange::all()) {
+        let (key, value) = entry?;
+        let own = get(&value.head, b"_id").map_err(Error::Malformed)?;
+        if own.is_some_and(|own| compare(&own, id).is_eq()) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 /// The part of a snapshot that an address means.
