@@ -71,7 +71,9 @@ impl Prepared<'_> {
             weigh(&ground, pairs(&ground, ours, how)?, &mut |_| Ok(()))?
         };
         let counts = weighed.counts;
-        let wrong = counts.writing().saturating_sub(work.outcome.conflicts);
+        // What was a conflict in the plan was not to be written, and is none of these.
+        let came_between = work.outcome.conflicts - job.plan.counts.conflict;
+        let wrong = counts.writing().saturating_sub(came_between);
         Ok(Check::Beside { right: counts.equal + counts.skip, wrong })
     }
 }
