@@ -1,6 +1,6 @@
 //! A collection's documents as they are on the server, in the order of keys.
 
-use std::path::Path;
+use std::{iter::Peekable, path::Path};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -78,6 +78,14 @@ impl Live {
         }
     }
 
+    /// Its `_id`, as a document of that field alone.
+    pub fn id(&self) -> Result<Bytes, Error> {
+        match self {
+            Live::Whole(document) => Ok(id_of(document)?.into()),
+            Live::Long { id, .. } => Ok(id.clone()),
+        }
+    }
+
     /// The document; `None` if it is gone meanwhile.
     pub fn whole(&self, link: &Link, place: &Namespace) -> Result<Option<Bytes>, Error> {
         match self {
@@ -96,7 +104,7 @@ pub(crate) fn id_of(document: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(writer.finish())
 }
 
-/// Reads a whole collection as it lies and sorts it by the strategy's key.
+/// Reads a whole collection as it lies and sorts it by the strategy's key; by `_id`, each once.
 pub(crate) fn sorted(
     link: &Link,
     place: &Namespace,
@@ -110,16 +118,34 @@ pub(crate) fn sorted(
         sorter.push(&key, &Live::of(document)?.encode())?;
         Ok(())
     })?;
-    Ok(SortedLive(sorter.finish()?))
+    Ok(SortedLive::new(sorter.finish()?, strategy.match_on.is_empty()))
 }
 
-pub(crate) struct SortedLive(Sorted);
+pub(crate) struct SortedLive {
+    entries: Peekable<Sorted>,
+    by_id: bool,
+}
+
+impl SortedLive {
+    pub fn new(sorted: Sorted, by_id: bool) -> Self {
+        SortedLive { entries: sorted.peekable(), by_id }
+    }
+}
 
 impl Iterator for SortedLive {
     type Item = Result<(Bytes, Live), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entry = self.0.next()?;
+        let mut entry = self.entries.next()?;
+        // Removed behind the scan and inserted again before it, a document is read twice. The
+        // later reading is the document, and a sort keeps their order.
+        while self.by_id
+            && let Ok((key, _)) = &entry
+            && let Some(later) =
+                self.entries.next_if(|next| matches!(next, Ok((other, _)) if other == key))
+        {
+            entry = later;
+        }
         Some(entry.map(|(key, live)| (key, Live::decode(&live))).map_err(Error::Sort))
     }
 }
@@ -165,4 +191,32 @@ pub(super) fn looked_up(
         Ok((key, live))
     };
     found.into_iter().map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(pairs: &[(&[u8], &str)], by_id: bool) -> Vec<(Bytes, Live)> {
+        let dir = tempfile::tempdir().unwrap();
+        let (ambient, _) = Ambient::fixed(1);
+        let mut sorter = Spill { dir: dir.path(), ambient: &ambient }.sorter();
+        for (key, text) in pairs {
+            let live = Live::Whole(Bytes::copy_from_slice(text.as_bytes()));
+            sorter.push(key, &live.encode()).unwrap();
+        }
+        SortedLive::new(sorter.finish().unwrap(), by_id).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn of_a_document_that_a_scan_met_twice_the_later_reading_counts() {
+        let pairs: [(&[u8], &str); 4] =
+            [(b"b", "first"), (b"a", "a"), (b"b", "later"), (b"c", "c")];
+        let texts = |by_id| -> Vec<Live> {
+            sorted(&pairs, by_id).into_iter().map(|(_, live)| live).collect()
+        };
+        let live = |text: &'static str| Live::Whole(Bytes::from_static(text.as_bytes()));
+        assert_eq!(texts(true), [live("a"), live("later"), live("c")]);
+        assert_eq!(texts(false).len(), 4, "by other fields, these may be two documents");
+    }
 }

@@ -174,9 +174,13 @@ impl ByFields<'_> {
             self.theirs.next_if(|entry| !matches!(entry, Ok((other, _)) if *other > by))
         {
             let (other, live) = entry?;
+            if other < by {
+                continue;
+            }
             theirs = match theirs {
-                _ if other < by => continue,
                 Theirs::None => Theirs::One(live),
+                // The scan met it twice: it was removed and inserted again meanwhile.
+                Theirs::One(earlier) if earlier.id()? == live.id()? => Theirs::One(live),
                 _ => Theirs::Several(SEVERAL_THEIRS),
             };
         }
