@@ -11,7 +11,7 @@ use super::{
     tally::{Check, CollectionOutcome, Fate, Outcome},
 };
 use crate::{
-    document::get,
+    document::namespace::Namespace,
     format::catalogue::CollectionKind,
     format::snapshot::{Consistency, Mongodb, Snapshot, Summary},
     id::Sid,
@@ -100,7 +100,7 @@ impl Prepared<'_> {
         progress.expect(2 * totals.writing(), 2 * totals.bytes);
         let mut process = self.link.process()?;
         let mut works = self.data_and_all(recorded, progress)?;
-        outcome.unconfirmed = self.unconfirmed();
+        outcome.unconfirmed = self.jobs.first().and_then(|_| self.unconfirmed());
         for _ in 0..RESTORE_AGAIN_MAX {
             let now = self.link.process()?;
             if now == process {
@@ -112,7 +112,7 @@ impl Prepared<'_> {
                 self.again(job, work, recorded, progress)?;
                 self.finish(job, work, progress)?;
             }
-            outcome.unconfirmed = self.unconfirmed();
+            outcome.unconfirmed = self.jobs.first().and_then(|_| self.unconfirmed());
         }
         // From here on documents may expire.
         for (job, work) in self.jobs.iter().zip(&mut works) {
@@ -201,15 +201,23 @@ impl Prepared<'_> {
 
     /// Waits for a majority; why nobody knows whether it has everything.
     fn unconfirmed(&self) -> Option<String> {
-        let is_plain = |job: &&Job| {
-            let record = &job.chosen.record;
-            record.kind == CollectionKind::Collection
-                && job.plan.fate != Fate::Blocked
-                && matches!(get(&record.options, b"collation"), Ok(None))
+        let Some(place) = self.place_to_ask() else {
+            return Some("only views were made: a majority was not waited for".to_owned());
         };
-        let job = self.jobs.iter().find(is_plain)?;
-        let waited = sink::wait_for_majority(self.link, &job.plan.to);
+        let waited = sink::wait_for_majority(self.link, &place);
         waited.err().map(|error| format!("{error}: {}", error.cause()))
+    }
+
+    /// A collection that is there, to be asked for the index that it has. A server before 6.0
+    /// refuses that to the buckets of a time series, so they come last.
+    fn place_to_ask(&self) -> Option<Namespace> {
+        let of_kind = |kind| {
+            let is_it =
+                |job: &&Job| job.chosen.record.kind == kind && job.plan.fate != Fate::Blocked;
+            self.jobs.iter().find(is_it).map(|job| job.place.clone())
+        };
+        let place = of_kind(CollectionKind::Collection).or_else(|| self.authority.place());
+        place.or_else(|| of_kind(CollectionKind::TimeSeries))
     }
 }
 

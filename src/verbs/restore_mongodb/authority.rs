@@ -55,6 +55,16 @@ pub(super) struct Merged {
 }
 
 impl Merged {
+    /// Where some of it is written to.
+    pub fn place(&self) -> Option<Namespace> {
+        let [users, roles] = PLACES.map(|name| Namespace::new("admin", name));
+        match (self.all.users.is_empty(), self.all.roles.is_empty()) {
+            (false, _) => Some(users),
+            (true, false) => Some(roles),
+            (true, true) => None,
+        }
+    }
+
     /// The snapshot's. An error, if it has none. Whoever restores is not replaced: the server
     /// would not listen to them any more.
     pub fn of(
