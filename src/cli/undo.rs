@@ -170,6 +170,9 @@ fn show(
         if !one.indexes.is_empty() {
             screen.chat(&format!("{}: drops {}", one.namespace, one.indexes.join(", ")))?;
         }
+        for note in &one.notes {
+            screen::warn(&format!("{}: {note}", one.namespace));
+        }
         for sample in &one.samples {
             let (id, why) = (restore_mongodb::id_text(&sample.id), sample.why.as_deref());
             let why = why.unwrap_or_default();
@@ -199,5 +202,6 @@ fn document(one: &CollectionUndo) -> Value {
         "docs_already": one.already,
         "conflicts": one.conflicts,
         "indexes": one.indexes,
+        "notes": one.notes,
     })
 }

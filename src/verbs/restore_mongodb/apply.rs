@@ -116,7 +116,7 @@ impl Prepared<'_> {
         }
         // From here on documents may expire.
         for (job, work) in self.jobs.iter().zip(&mut works) {
-            if job.has_ttl() {
+            if job.has_ttl() && !work.stays {
                 work.outcome.add(self.indexes(job)?);
             }
             if work.expires {
@@ -169,6 +169,10 @@ impl Prepared<'_> {
 
     /// Builds the indexes and reads again what was written, both at once.
     fn finish(&self, job: &Job, work: &mut Work, progress: &Progress) -> Result<(), Error> {
+        if work.stays {
+            work.outcome.troubles.clone_from(&work.troubles);
+            return Ok(());
+        }
         let (built, checked) = std::thread::scope(|threads| {
             let built = threads.spawn(|| match job.has_ttl() {
                 true => Ok(Indexes::default()),

@@ -164,6 +164,7 @@ impl Merged {
                         before: Before::Kept,
                         kind: "collection".into(),
                         indexes: Vec::new(),
+                        options: None,
                         holds_documents: false,
                     },
                     written: Some(recorded.touched),

@@ -8,10 +8,12 @@ use super::{
     apply::start,
     capped,
     documents::Documents,
-    job::Job,
+    job::{Job, place_of},
+    known::{Known, Side},
     live::{self, Spill},
     pairs::{Ground, Ours},
     prepare::Prepared,
+    record::OldVersions,
     strategy::{Conflict, Strategy, Verdict},
     tally::{CollectionOutcome, Digest, Fate, Sample, sample},
     touched::{Action, Touched},
@@ -31,6 +33,8 @@ pub(super) struct Work {
     /// It was made without its time to live.
     pub expires: bool,
     pub written: Digest,
+    /// It was to be dropped, and holds what nobody recorded: it stays.
+    pub stays: bool,
     /// What could not be had when it was made.
     pub troubles: Vec<String>,
 }
@@ -48,8 +52,14 @@ impl Prepared<'_> {
     ) -> Result<Work, Error> {
         progress.at(|| job.plan.to.to_string());
         let (outcome, written) = (start(job), Digest::default());
-        let mut work = Work { outcome, expires: false, written, troubles: Vec::new() };
+        let mut work =
+            Work { outcome, expires: false, written, stays: false, troubles: Vec::new() };
         if job.plan.fate == Fate::Replace {
+            let came = self.came_since(job, recorded, progress)?;
+            if came > 0 {
+                work.stay(came);
+                return Ok(work);
+            }
             sink::drop(self.link, &job.plan.to)?;
         }
         if job.makes_it() {
@@ -61,7 +71,7 @@ impl Prepared<'_> {
         let mut writers = self.writers(job);
         let whole = job.makes_it();
         let written = &mut work.written;
-        self.ops(job, recorded, job.there, progress, &mut |op| {
+        let lost = self.ops(job, recorded, job.there, progress, &mut |op| {
             let document = op.document();
             if whole {
                 written.add(document);
@@ -70,7 +80,36 @@ impl Prepared<'_> {
             Ok(writers.push(op)?)
         })?;
         self.settle(&mut work.outcome, writers.finish()?);
+        for id in lost {
+            let why = "it was changed or removed while the restore was planned".to_owned();
+            work.outcome.conflict(id, why);
+        }
         Ok(work)
+    }
+
+    /// How many documents a collection that is to be dropped holds now that are not recorded:
+    /// they came, or were changed, after the plan was made.
+    fn came_since<R: ReadBlobs<Error = repo::Error>>(
+        &self,
+        job: &Job,
+        recorded: &R,
+        progress: &Progress,
+    ) -> Result<u64, Error> {
+        let Some((record, Some((root, then)))) = &job.dropped else { return Ok(0) };
+        let place = place_of(record.kind, &job.plan.to);
+        let mut now = Digest::default();
+        live::each(self.link, &place, progress, &mut |document| {
+            now.add(document);
+            Ok(())
+        })?;
+        if now == *then {
+            return Ok(0);
+        }
+        // What is merely gone is no loss.
+        let spill = Spill { dir: &self.options.spill_dir, ambient: self.repo.ambient() };
+        let mut known = Known::new(&spill);
+        known.documents(recorded, root, Side::Old, progress)?;
+        Ok(known.meet((self.link, &place), progress, &mut |_, _| Ok(()))?.foreign)
     }
 
     /// Writes what is not there as it was written once: the server was another one meanwhile, and
@@ -83,6 +122,9 @@ impl Prepared<'_> {
         progress: &Progress,
     ) -> Result<(), Error> {
         progress.at(|| job.plan.to.to_string());
+        if work.stays {
+            return Ok(());
+        }
         if job.makes_it() {
             let there = sink::collections(self.link, &job.plan.to.db)?;
             if !there.iter().any(|one| one.name == job.plan.to.collection) {
@@ -132,7 +174,8 @@ impl Prepared<'_> {
     }
 
     /// All that is planned for the documents of one collection, in the order of their keys; of one
-    /// that is written from its beginning, without so many that are `there`.
+    /// that is written from its beginning, without so many that are `there`. Returns the `_id`s of
+    /// those that can't be done: what stood there was gone before it was recorded.
     fn ops<R: ReadBlobs<Error = repo::Error>>(
         &self,
         job: &Job,
@@ -140,8 +183,9 @@ impl Prepared<'_> {
         there: u64,
         progress: &Progress,
         take: Take<'_>,
-    ) -> Result<(), Error> {
-        let Some(root) = job.chosen.root else { return Ok(()) };
+    ) -> Result<Vec<Bytes>, Error> {
+        let mut lost = Vec::new();
+        let Some(root) = job.chosen.root else { return Ok(lost) };
         let matches = self.options.matches.as_ref();
         let mut ours = Documents::new(&self.reader, &root, job.range.clone(), matches);
         if job.makes_it() || job.in_order() {
@@ -152,20 +196,19 @@ impl Prepared<'_> {
                 take(Op::Insert { document: entry?.1 })?;
             }
         } else if let Some(trees) = &job.recorded {
-            let mut old = tree::iter(recorded, &trees.old, KeyRange::all());
+            let mut old = OldVersions::new(recorded, &trees.old);
             for entry in tree::iter(recorded, &trees.touched, KeyRange::all()) {
                 super::go_on(progress)?;
                 let (key, value) = entry?;
                 let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
                 let ours = self.ours(&root, &mut ours, &key, &touched)?;
-                let was = match touched.action.changes() {
-                    true => old.next().transpose()?.map(|entry| content(recorded, &entry.1)),
-                    false => None,
-                };
-                take(self.op(&touched, ours, was.transpose()?)?)?;
+                match op(&self.options.strategy, &touched, ours, old.under(&key)?)? {
+                    Some(op) => take(op)?,
+                    None => lost.push(touched.id),
+                }
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// The snapshot's document of an entry of the record.
@@ -183,18 +226,6 @@ impl Prepared<'_> {
         }
         ours.seek(key);
         Ok(ours.next().ok_or_else(lost)??.1)
-    }
-
-    fn op(&self, touched: &Touched, ours: Bytes, was: Option<Bytes>) -> Result<Op, Error> {
-        let Some(was) = was else { return Ok(Op::Insert { document: ours }) };
-        let verdict = self.options.strategy.judge(&ours, &was).map_err(Error::Malformed)?;
-        let document = match (verdict, touched.action) {
-            (Verdict::Overwrite(new), Action::Overwrite) | (Verdict::Merge(new), Action::Merge) => {
-                new
-            }
-            _ => return Err(Error::NoUndo),
-        };
-        Ok(Op::Replace { document, was })
     }
 
     /// Of these the ones before which the collection stands as it stood when they were planned.
@@ -243,11 +274,76 @@ impl Prepared<'_> {
             _ => outcome.overwritten += report.replaced,
         }
         outcome.bytes += report.bytes;
-        outcome.conflicts += report.failures.len() as u64;
         for failure in report.failures {
             let id = live::id_of(failure.op.document()).unwrap_or_default().into();
-            let why = Some(failure.why);
-            sample(&mut outcome.conflict_samples, Sample { what: "conflict", id, why });
+            outcome.conflict(id, failure.why);
         }
+    }
+}
+
+impl Work {
+    fn stay(&mut self, came: u64) {
+        self.stays = true;
+        self.outcome.fate = Fate::Blocked;
+        self.outcome.conflicts += came;
+        let what = format!("{came} documents came or were changed since it was planned");
+        self.troubles.push(format!("{what}: it was not dropped, and stays as it is there"));
+    }
+}
+
+impl CollectionOutcome {
+    /// One more that stays as it is there.
+    fn conflict(&mut self, id: Bytes, why: String) {
+        self.conflicts += 1;
+        let why = Some(why);
+        sample(&mut self.conflict_samples, Sample { what: "conflict", id, why });
+    }
+}
+
+/// What an entry of the record is to do. `None`: of what stood there nothing was recorded, or
+/// another document than the one that was judged.
+fn op(
+    strategy: &Strategy,
+    touched: &Touched,
+    ours: Bytes,
+    was: Option<Bytes>,
+) -> Result<Option<Op>, Error> {
+    let Some(was) = was else {
+        let is_new = !touched.action.changes();
+        return Ok(is_new.then_some(Op::Insert { document: ours }));
+    };
+    let verdict = strategy.judge(&ours, &was).map_err(Error::Malformed)?;
+    Ok(match (verdict, touched.action) {
+        (Verdict::Overwrite(document), Action::Overwrite)
+        | (Verdict::Merge(document), Action::Merge) => Some(Op::Replace { document, was }),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Writer;
+
+    #[test]
+    fn what_stood_there_and_was_not_recorded_is_not_written_over() {
+        let document = |version: i32| {
+            let mut writer = Writer::new();
+            writer.push_i32(b"_id", 1);
+            writer.push_i32(b"v", version);
+            Bytes::from(writer.finish())
+        };
+        let strategy =
+            Strategy { conflict: Conflict::Newest, newest_by: "v".into(), ..Strategy::default() };
+        let done = |action, was: Option<i32>| {
+            let id = Bytes::new();
+            let touched = Touched { action, written: [0; 32], id, source_key: None };
+            let op = op(&strategy, &touched, document(2), was.map(document)).unwrap();
+            op.map(|op| matches!(op, Op::Insert { .. }))
+        };
+        assert_eq!(done(Action::Insert, None), Some(true));
+        assert_eq!(done(Action::Overwrite, Some(1)), Some(false));
+        assert_eq!(done(Action::Overwrite, None), None, "it was removed");
+        assert_eq!(done(Action::Overwrite, Some(3)), None, "by now it is the newer one");
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     choose::Chosen,
     record::{Before, Recorded, RecordedCollection, UndoRecord},
-    tally::{CollectionPlan, Fate},
+    tally::{CollectionPlan, Digest, Fate},
 };
 use crate::{
     document::namespace::Namespace,
@@ -26,8 +26,8 @@ pub(super) struct Job {
     pub recorded: Option<Recorded>,
     /// Of a collection that is made: its documents, or their hashes.
     pub written: Option<Written>,
-    /// A collection that is dropped.
-    pub dropped: Option<(CollectionRecord, Option<Root>)>,
+    /// A collection that is dropped, and its documents as they were recorded.
+    pub dropped: Option<(CollectionRecord, Option<(Root, Digest)>)>,
     /// A collection that is kept, as it is now.
     pub kept: Option<CollectionRecord>,
 }
@@ -69,11 +69,12 @@ impl Job {
             before,
             kind: self.plan.kind.to_owned(),
             indexes: self.plan.indexes.clone(),
+            options: self.is_view().then(|| self.chosen.record.options.clone()),
             holds_documents: self.written.is_some_and(|written| written.holds_documents),
         };
         let touched = self.recorded.as_ref().map(|recorded| recorded.touched);
         let old = match (&self.dropped, &self.kept, &self.recorded) {
-            (Some(dropped), ..) => Some(dropped.clone()),
+            (Some((record, whole)), ..) => Some((record.clone(), whole.map(|(root, _)| root))),
             (None, Some(kept), Some(recorded)) if recorded.old.entries > 0 => {
                 let count = recorded.old.entries;
                 let record = CollectionRecord { count, bytes: recorded.old_bytes, ..kept.clone() };
@@ -87,6 +88,22 @@ impl Job {
             written: self.written.map(|written| written.root).or(touched),
             old,
         })
+    }
+}
+
+/// Where the documents of a collection lie: those of a time series in its buckets.
+pub(super) fn place_of(kind: CollectionKind, namespace: &Namespace) -> Namespace {
+    match kind {
+        CollectionKind::TimeSeries => sink::buckets_of(namespace),
+        _ => namespace.clone(),
+    }
+}
+
+pub(super) fn kind_of(name: &str) -> CollectionKind {
+    match name {
+        "view" => CollectionKind::View,
+        "timeseries" => CollectionKind::TimeSeries,
+        _ => CollectionKind::Collection,
     }
 }
 

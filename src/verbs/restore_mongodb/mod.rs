@@ -11,6 +11,7 @@ mod data;
 mod documents;
 mod error;
 mod job;
+mod known;
 mod live;
 mod pairs;
 mod prepare;

@@ -8,7 +8,7 @@ use super::{
     capped,
     choose::{self, Chosen, choose},
     documents::Documents,
-    job::{Job, Written, kind_name},
+    job::{Job, Written, kind_name, kind_of, place_of},
     live::Spill,
     pairs::{Ground, How, Ours, pairs},
     record::{Recorder, key_of},
@@ -144,10 +144,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn job(&self, chosen: Chosen, there: Option<&Existing>) -> Result<Job, Error> {
         let record = &chosen.record;
-        let place = match record.kind {
-            CollectionKind::TimeSeries => sink::buckets_of(&chosen.to),
-            _ => chosen.to.clone(),
-        };
+        let place = place_of(record.kind, &chosen.to);
         let fate = match there {
             None => Fate::Create,
             Some(_) if self.options.drop && !sink::is_fixed(&chosen.to) => Fate::Replace,
@@ -237,23 +234,20 @@ impl Planner<'_> {
     /// What is there goes, and is recorded whole.
     fn drop(&self, job: &mut Job, there: &Existing) -> Result<(), Error> {
         let mut record = self.record_of(&job.plan.to, there)?;
-        let mut root = None;
+        let mut recorded = None;
         if let Some((session, cutter, splitter)) = self.recorder
             && record.kind != CollectionKind::View
             && self.options.undo
         {
-            let place = match record.kind {
-                CollectionKind::TimeSeries => sink::buckets_of(&job.plan.to),
-                _ => job.plan.to.clone(),
-            };
+            let place = place_of(record.kind, &job.plan.to);
             let strategy = Strategy::default();
             let ground = self.ground(&place, &strategy);
             let recorder = Recorder { session, cutter, splitter };
-            let (whole, bytes) = recorder.whole(&ground, record.keys == DocumentKeys::Ordinal)?;
-            (record.count, record.bytes) = (whole.entries, bytes);
-            root = Some(whole);
+            let whole = recorder.whole(&ground, record.keys == DocumentKeys::Ordinal)?;
+            (record.count, record.bytes) = (whole.1.documents, whole.1.bytes);
+            recorded = Some(whole);
         }
-        job.dropped = Some((record, root));
+        job.dropped = Some((record, recorded));
         Ok(())
     }
 
@@ -263,11 +257,7 @@ impl Planner<'_> {
 
     /// A live collection, as a catalogue records it.
     fn record_of(&self, to: &Namespace, there: &Existing) -> Result<CollectionRecord, Error> {
-        let kind = match there.kind.as_str() {
-            "view" => CollectionKind::View,
-            "timeseries" => CollectionKind::TimeSeries,
-            _ => CollectionKind::Collection,
-        };
+        let kind = kind_of(&there.kind);
         let options = there.options();
         let indexes = match kind {
             CollectionKind::View => Vec::new(),
@@ -337,7 +327,7 @@ impl Planner<'_> {
             let Some(recording) = &mut recording else { return Ok(()) };
             let key = key_of(&step.touched)?;
             match &mut unsorted {
-                Some(sorter) => Ok(sorter.push(&key, &step.encode())?),
+                Some(sorter) => Ok(sorter.push(&key, &step.encode()?)?),
                 None => recording.step(&key, &step),
             }
         };

@@ -5,6 +5,8 @@
 //! restored like any snapshot. Its tree `undo` says for each collection what the restore does:
 //! the documents it writes, by hash, and the indexes it builds.
 
+use std::iter::Peekable;
+
 use bytes::Bytes;
 
 use super::{
@@ -13,6 +15,7 @@ use super::{
     live,
     pairs::Ground,
     strategy::Strategy,
+    tally::Digest,
     touched::{Action, Touched},
     weigh::Step,
 };
@@ -23,8 +26,9 @@ use crate::{
         catalogue::{CollectionRecord, MONGODB_ROOT},
         snapshot::{NamedRoot, Snapshot},
     },
-    repo::Session,
-    tree::{Merger, Pieces, Root, Splitter, Value},
+    repo::{self, ReadBlobs, Session},
+    tree::{self, KeyRange, Merger, Pieces, Root, Splitter, Value},
+    verbs::deployment::content,
 };
 
 pub const UNDO_TAG: &str = "undo";
@@ -49,6 +53,8 @@ pub(crate) struct UndoRecord {
     pub kind: String,
     /// Names of the indexes it builds.
     pub indexes: Vec<String>,
+    /// Of a view: what it is, to tell it from another one of that name.
+    pub options: Option<Vec<u8>>,
     /// The tree holds the documents themselves, not `Touched`: it is one of the snapshot's.
     pub holds_documents: bool,
 }
@@ -69,6 +75,9 @@ impl UndoRecord {
         writer.push_str(b"type", &self.kind);
         writer.push_array(b"indexes", &indexes.finish());
         writer.push_bool(b"documents", self.holds_documents);
+        if let Some(options) = &self.options {
+            writer.push_doc(b"options", options);
+        }
         writer.finish()
     }
 
@@ -87,7 +96,9 @@ impl UndoRecord {
         let names = field(b"indexes").filter(|list| list.kind == kind::ARRAY)?;
         let indexes = elements(names.value).map(|name| text(name.ok()?)).collect::<Option<_>>()?;
         let holds_documents = field(b"documents")?.as_bool()?;
-        Some(UndoRecord { before, kind: text(field(b"type")?)?, indexes, holds_documents })
+        let options = field(b"options").and_then(|options| options.as_doc()).map(<[u8]>::to_vec);
+        let kind = text(field(b"type")?)?;
+        Some(UndoRecord { before, kind, indexes, options, holds_documents })
     }
 }
 
@@ -98,7 +109,8 @@ pub(super) struct Recorder<'a> {
     pub splitter: &'a Splitter,
 }
 
-/// What is written, and the old versions of it; both in the order of the live `_id`s' keys.
+/// What is written, and the old versions of it; both under the live `_id`s' keys. What could not
+/// be had any more has no old version: it is not written.
 pub(super) struct Recorded {
     pub touched: Root,
     pub old: Root,
@@ -130,29 +142,29 @@ impl<'a> Recorder<'a> {
     }
 
     /// All of a live collection, as a snapshot would hold it.
-    pub fn whole(&self, ground: &Ground<'_>, in_order: bool) -> Result<(Root, u64), Error> {
+    pub fn whole(&self, ground: &Ground<'_>, in_order: bool) -> Result<(Root, Digest), Error> {
         let mut tree = self.merger();
-        let mut bytes = 0;
+        let mut digest = Digest::default();
         if in_order {
             let mut number = 0u64;
             live::each(ground.link, ground.place, ground.progress, &mut |document| {
                 let document = Bytes::copy_from_slice(document);
-                bytes += document.len() as u64;
+                digest.add(&document);
                 tree.put(&number.to_be_bytes(), &self.value(&document)?)?;
                 number += 1;
                 Ok(())
             })?;
-            return Ok((tree.finish()?, bytes));
+            return Ok((tree.finish()?, digest));
         }
         let by_id = Strategy::default();
         let Ground { link, place, spill, progress, .. } = *ground;
         for entry in live::sorted(link, place, &by_id, spill, progress)? {
             let (key, live) = entry?;
             let Some(document) = live.whole(link, place)? else { continue };
-            bytes += document.len() as u64;
+            digest.add(&document);
             tree.put(&key, &self.value(&document)?)?;
         }
-        Ok((tree.finish()?, bytes))
+        Ok((tree.finish()?, digest))
     }
 }
 
@@ -162,8 +174,9 @@ impl Recording<'_> {
         let head = Bytes::from(step.touched.encode());
         self.touched.put(key, &Value { head, pieces: Pieces::None })?;
         let Some(live) = &step.was else { return Ok(()) };
-        // Gone in this moment: then it will be found changed when it is to be written.
-        if let Some(was) = live.whole(self.ground.link, self.ground.place)? {
+        let was = live.whole(self.ground.link, self.ground.place)?;
+        // Gone or changed in this moment: a conflict, when it is to be written.
+        if let Some(was) = was.filter(|was| live.is(was)) {
             self.old_bytes += was.len() as u64;
             self.old.put(key, &self.recorder.value(&was)?)?;
         }
@@ -173,6 +186,28 @@ impl Recording<'_> {
     pub fn finish(self) -> Result<Recorded, Error> {
         let (touched, old) = (self.touched.finish()?, self.old.finish()?);
         Ok(Recorded { touched, old, old_bytes: self.old_bytes })
+    }
+}
+
+/// A record's old versions, walked beside its entries.
+pub(super) struct OldVersions<'a, R: ReadBlobs<Error = repo::Error>> {
+    reader: &'a R,
+    entries: Peekable<tree::Iter<'a, R>>,
+}
+
+impl<'a, R: ReadBlobs<Error = repo::Error>> OldVersions<'a, R> {
+    pub fn new(reader: &'a R, root: &Root) -> Self {
+        let entries = tree::iter(reader, root, KeyRange::all()).peekable();
+        OldVersions { reader, entries }
+    }
+
+    /// The one under `key`, which lies above those asked for before.
+    pub fn under(&mut self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        let is_below = |entry: &Result<(Bytes, Value), _>| matches!(entry, Ok((k, _)) if k < key);
+        while self.entries.next_if(is_below).is_some() {}
+        let is_it = |entry: &Result<(Bytes, Value), _>| !matches!(entry, Ok((k, _)) if k != key);
+        let Some(entry) = self.entries.next_if(is_it) else { return Ok(None) };
+        Ok(Some(content(self.reader, &entry?.1)?))
     }
 }
 
@@ -241,6 +276,7 @@ mod tests {
                 before,
                 kind: "timeseries".into(),
                 indexes,
+                options: (before == Before::Kept).then(|| Writer::new().finish()),
                 holds_documents: before == Before::Nothing,
             };
             let bytes = record.encode();

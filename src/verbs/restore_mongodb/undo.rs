@@ -9,8 +9,10 @@ use bytes::Bytes;
 
 use super::{
     Error, authority,
+    job::{kind_name, kind_of, place_of},
+    known::{Found, Known, Side},
     live::{self, Spill},
-    record::{Before, UNDO_ROOT, UndoRecord},
+    record::{Before, OldVersions, UNDO_ROOT, UndoRecord},
     tally::{Sample, sample},
     touched::Touched,
 };
@@ -21,7 +23,7 @@ use crate::{
     mongo::Link,
     progress::Progress,
     repo::{Kept, Reader, Repository, collect},
-    sink::mongo::{self as sink, Op, Order, Writers},
+    sink::mongo::{self as sink, Existing, Op, Order, Writers},
     tree::{self, KeyRange, Pieces, Root},
     verbs::deployment::{self, Collection, catalogue_root, content, root_named},
 };
@@ -57,6 +59,8 @@ pub struct CollectionUndo {
     pub samples: Vec<Sample>,
     /// Names of indexes that go.
     pub indexes: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
 }
 
 /// What an undo did, or would do.
@@ -102,10 +106,7 @@ pub fn undo(
             _ => None,
         };
         let old = old.iter().find(|old| old.namespace == namespace);
-        let place = match record.kind.as_str() {
-            "timeseries" => sink::buckets_of(&namespace),
-            _ => namespace.clone(),
-        };
+        let place = place_of(kind_of(&record.kind), &namespace);
         progress.at(|| namespace.to_string());
         let one = One {
             link,
@@ -127,6 +128,7 @@ pub fn undo(
                 conflicts: 0,
                 samples: Vec::new(),
                 indexes: Vec::new(),
+                notes: Vec::new(),
             },
         };
         outcome.collections.push(one.go()?);
@@ -152,28 +154,35 @@ struct One<'a> {
     undo: CollectionUndo,
 }
 
-/// What has become of a collection that the restore made.
-#[derive(Default)]
-struct Found {
-    /// As the restore wrote them.
-    ours: u64,
-    /// Others, or changed since.
-    foreign: u64,
-}
-
 impl One<'_> {
     fn go(mut self) -> Result<CollectionUndo, Error> {
         let namespace = self.undo.namespace.clone();
         let there = sink::collections(self.link, &namespace.db)?;
-        let is_there = there.iter().any(|one| one.name == namespace.collection);
-        match self.record.before {
-            Before::Kept if is_there => self.kept()?,
-            Before::Kept => self.undo.already = self.written.map_or(0, |root| root.entries),
-            Before::Nothing if is_there => self.made()?,
-            Before::Nothing => {}
-            Before::Dropped => self.dropped(is_there)?,
+        let there = there.into_iter().find(|one| one.name == namespace.collection);
+        match (self.record.before, there) {
+            (Before::Dropped, there) => self.dropped(there.as_ref())?,
+            (Before::Kept, None) => self.undo.already = self.written.map_or(0, |root| root.entries),
+            (Before::Nothing, None) => {}
+            (Before::Nothing, Some(there)) if self.options.force && !self.wrote(&there) => {
+                self.goes()?;
+            }
+            (_, Some(there)) if !self.wrote(&there) => self.another(&there),
+            (Before::Kept, Some(_)) => self.kept()?,
+            (Before::Nothing, Some(_)) => self.made()?,
         }
         Ok(self.undo)
+    }
+
+    /// Whether it is of the kind that the restore wrote to, and if it is a view, that view.
+    fn wrote(&self, there: &Existing) -> bool {
+        let is_that = |options: &Vec<u8>| *options == there.options();
+        there.kind == self.record.kind && self.record.options.as_ref().is_none_or(is_that)
+    }
+
+    /// Something else took the name after the restore.
+    fn another(&mut self, there: &Existing) {
+        self.undo.conflicts += 1;
+        self.undo.notes.push(format!("another {} is there now, and stays", there.kind));
     }
 
     fn conflict(&mut self, document: &[u8], why: &str) -> Result<(), Error> {
@@ -205,10 +214,8 @@ impl One<'_> {
     fn kept(&mut self) -> Result<(), Error> {
         let Some(written) = self.written else { return self.drop_indexes() };
         let reader = self.reader;
-        let mut old = self
-            .old
-            .and_then(|old| old.root)
-            .map(|root| tree::iter(reader, &root, KeyRange::all()));
+        let old = self.old.and_then(|old| old.root);
+        let mut old = old.map(|root| OldVersions::new(reader, &root));
         let are_roles = authority::are_roles(&self.place);
         let mut writers = self.writers(Order::Any).filter(|_| !are_roles);
         let (mut back, mut gone) = (Vec::new(), Vec::new());
@@ -219,11 +226,11 @@ impl One<'_> {
             for entry in entries.by_ref().take(RESTORE_LOOKUP_DOCUMENTS) {
                 let (key, value) = entry?;
                 let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
-                let was = match old.as_mut().filter(|_| touched.action.changes()) {
-                    Some(old) => old.next().transpose()?.map(|entry| content(reader, &entry.1)),
+                let was = match &mut old {
+                    Some(old) => old.under(&key)?,
                     None => None,
                 };
-                batch.push((key, touched, was.transpose()?));
+                batch.push((key, touched, was));
             }
             if batch.is_empty() {
                 break;
@@ -260,6 +267,8 @@ impl One<'_> {
         let force = self.options.force;
         let is_ours = |live: &Bytes| *blake3::hash(live).as_bytes() == touched.written;
         match (was, live) {
+            // What it would have changed was gone before it was recorded: it changed nothing.
+            (None, _) if touched.action.changes() => self.undo.already += 1,
             (None, None) => self.undo.already += 1,
             (Some(was), Some(live)) if was == live => self.undo.already += 1,
             (None, Some(live)) if force || is_ours(&live) => {
@@ -291,15 +300,14 @@ impl One<'_> {
 
     /// The restore made the collection: it goes, or its documents do.
     fn made(&mut self) -> Result<(), Error> {
+        if self.record.kind == "view" {
+            return self.goes();
+        }
         let found = self.compare(&mut |_, _| Ok(()))?;
         let is_fixed = sink::is_fixed(&self.undo.namespace);
         if (found.foreign == 0 || self.options.force) && !is_fixed {
-            self.undo.drops = true;
-            self.undo.removed = found.ours + found.foreign;
-            if !self.options.dry_run {
-                sink::drop(self.link, &self.undo.namespace)?;
-            }
-            return Ok(());
+            self.undo.removed = found.all;
+            return self.goes();
         }
         let mut writers = self.writers(Order::Any);
         let mut removed = 0;
@@ -324,16 +332,65 @@ impl One<'_> {
         self.finish(writers)
     }
 
+    fn goes(&mut self) -> Result<(), Error> {
+        self.undo.drops = true;
+        match self.options.dry_run {
+            true => Ok(()),
+            false => Ok(sink::drop(self.link, &self.undo.namespace)?),
+        }
+    }
+
+    /// What is there where the restore dropped a collection. Where it was stopped before that,
+    /// the old one still is.
+    fn in_its_place(&mut self, there: &Existing, old: &Collection) -> Result<Found, Error> {
+        let is_old_kind = there.kind == kind_name(old.record.kind);
+        let is_view = there.kind == "view";
+        let is_old = is_old_kind && (!is_view || there.options() == old.record.options);
+        if !is_old && !self.wrote(there) {
+            self.undo.notes.push(format!("another {} is there now", there.kind));
+            return Ok(Found { all: 1, foreign: 1, ..Found::default() });
+        }
+        if is_view {
+            return Ok(Found::default());
+        }
+        self.place = place_of(kind_of(&there.kind), &self.undo.namespace);
+        self.compare(&mut |_, _| Ok(()))
+    }
+
+    /// Whether the old collection is there, as it was.
+    fn is_as_before(
+        &self,
+        there: &Existing,
+        old: &Collection,
+        found: Found,
+    ) -> Result<bool, Error> {
+        let Collection { record, root, .. } = old;
+        let count = root.map_or(0, |root| root.entries);
+        if there.kind != kind_name(record.kind)
+            || there.options() != record.options
+            || (found.all, found.old) != (count, count)
+        {
+            return Ok(false);
+        }
+        let is_view = record.kind == CollectionKind::View;
+        Ok(is_view || sink::indexes(self.link, &self.undo.namespace)? == record.indexes)
+    }
+
     /// The restore dropped the collection and made it anew: it goes, and the old one comes back.
-    fn dropped(&mut self, is_there: bool) -> Result<(), Error> {
-        let Some(Collection { record, root, .. }) = self.old else { return Err(Error::NoUndo) };
-        if is_there {
-            let found = self.compare(&mut |_, _| Ok(()))?;
+    fn dropped(&mut self, there: Option<&Existing>) -> Result<(), Error> {
+        let Some(old) = self.old else { return Err(Error::NoUndo) };
+        let Collection { record, root, .. } = old;
+        if let Some(there) = there {
+            let found = self.in_its_place(there, old)?;
             if found.foreign > 0 && !self.options.force {
                 self.undo.conflicts = found.foreign;
                 return Ok(());
             }
-            self.undo.removed = found.ours + found.foreign;
+            if found.foreign == 0 && self.is_as_before(there, old, found)? {
+                self.undo.already = found.old;
+                return Ok(());
+            }
+            self.undo.removed = found.all;
         }
         self.undo.brings_back = true;
         self.undo.restored = root.map_or(0, |root| root.entries);
@@ -344,10 +401,7 @@ impl One<'_> {
         sink::drop(self.link, &namespace)?;
         let id_index = record.id_index.as_deref();
         let created = sink::create(self.link, &namespace, &record.options, id_index)?;
-        self.place = match record.kind {
-            CollectionKind::TimeSeries => sink::buckets_of(&namespace),
-            _ => namespace.clone(),
-        };
+        self.place = place_of(record.kind, &namespace);
         if let Some(root) = root {
             let order = match record.keys {
                 DocumentKeys::Ordinal => Order::Kept,
@@ -368,45 +422,25 @@ impl One<'_> {
         Ok(())
     }
 
-    /// Holds a collection that the restore made against what the restore wrote. `take` gets each
-    /// live document, and whether it is one of those.
+    /// Holds a collection that the restore made against what the restore wrote and what was there
+    /// before. `take` gets each live document, and whether the restore wrote it.
     fn compare(
         &self,
         take: &mut dyn FnMut(&[u8], bool) -> Result<(), Error>,
     ) -> Result<Found, Error> {
-        let mut found = Found::default();
-        // A view has no documents, and one that was put in its place is not told from it.
-        let Some(written) = self.written else { return Ok(found) };
-        // A tree in natural order says nothing of ids: its documents are known by their hashes.
-        let mut sorter = self.spill.sorter();
-        for entry in tree::iter(self.reader, &written, KeyRange::all()) {
-            super::go_on(self.progress)?;
-            let (_, value) = entry?;
-            let hash = match self.record.holds_documents {
-                true => *blake3::hash(&content(self.reader, &value)?).as_bytes(),
-                false => Touched::decode(&value.head).ok_or(Error::NoUndo)?.written,
-            };
-            sorter.push(&hash, &[])?;
-        }
-        let mut ours = sorter.finish()?.peekable();
-        let mut theirs = self.spill.sorter();
-        live::each(self.link, &self.place, self.progress, &mut |document| {
-            let live = live::Live::of(document)?.encode();
-            Ok(theirs.push(blake3::hash(document).as_bytes(), &live)?)
-        })?;
-        for entry in theirs.finish()? {
-            let (hash, live) = entry?;
-            while ours.next_if(|own| matches!(own, Ok((own, _)) if *own < hash)).is_some() {}
-            let is_ours = ours.next_if(|own| !matches!(own, Ok((own, _)) if *own != hash));
-            let is_ours = is_ours.transpose()?.is_some();
-            match is_ours {
-                true => found.ours += 1,
-                false => found.foreign += 1,
-            }
-            if let Some(live) = live::Live::decode(&live).whole(self.link, &self.place)? {
-                take(&live, is_ours)?;
+        let mut known = Known::new(self.spill);
+        if let Some(written) = self.written.filter(|_| self.record.holds_documents) {
+            known.documents(self.reader, &written, Side::Written, self.progress)?;
+        } else if let Some(written) = self.written {
+            for entry in tree::iter(self.reader, &written, KeyRange::all()) {
+                super::go_on(self.progress)?;
+                let touched = Touched::decode(&entry?.1.head).ok_or(Error::NoUndo)?;
+                known.hash(&touched.written, Side::Written)?;
             }
         }
-        Ok(found)
+        if let Some(root) = self.old.and_then(|old| old.root) {
+            known.documents(self.reader, &root, Side::Old, self.progress)?;
+        }
+        known.meet((self.link, &self.place), self.progress, take)
     }
 }

@@ -88,8 +88,8 @@ impl Scale<'_> {
             }
             Verdict::Skip => self.left("skip", &ours, None),
             Verdict::Conflict(why) => self.left("conflict", &ours, Some(why)),
-            Verdict::Overwrite(new) => self.change(Action::Overwrite, key, &new, live, &theirs),
-            Verdict::Merge(new) => self.change(Action::Merge, key, &new, live, &theirs),
+            Verdict::Overwrite(new) => self.change(Action::Overwrite, key, &new, theirs),
+            Verdict::Merge(new) => self.change(Action::Merge, key, &new, theirs),
         }
     }
 
@@ -105,8 +105,7 @@ impl Scale<'_> {
         action: Action,
         key: Bytes,
         new: &Bytes,
-        live: Live,
-        theirs: &[u8],
+        theirs: Bytes,
     ) -> Result<(), Error> {
         let what = match action {
             Action::Merge => "merge",
@@ -117,10 +116,10 @@ impl Scale<'_> {
             _ => self.weighed.counts.overwrite += 1,
         }
         self.weighed.counts.bytes += new.len() as u64;
-        let touched = self.touched(action, key, new, theirs)?;
+        let touched = self.touched(action, key, new, &theirs)?;
         let id = touched.id.clone();
         sample(&mut self.weighed.samples, Sample { what, id, why: None });
-        (self.take)(Step { touched, was: Some(live) })
+        (self.take)(Step { touched, was: Some(Live::Whole(theirs)) })
     }
 
     fn touched(
@@ -167,12 +166,17 @@ impl Scale<'_> {
 }
 
 impl Step {
-    /// For a sorter: the length of `touched` (u32, little-endian), `touched`, what was there.
-    pub fn encode(&self) -> Vec<u8> {
+    /// For a sorter: the length of `touched` (u32, little-endian), `touched`, what was there (a
+    /// long document by its hash).
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
         let touched = self.touched.encode();
         let length = (touched.len() as u32).to_le_bytes();
-        let was = self.was.as_ref().map(Live::encode).unwrap_or_default();
-        [&length[..], &touched, &was].concat()
+        let was = match &self.was {
+            Some(Live::Whole(document)) => Live::of(document)?.encode(),
+            Some(long) => long.encode(),
+            None => Vec::new(),
+        };
+        Ok([&length[..], &touched, &was].concat())
     }
 
     /// `None`: nothing that `encode` made.

@@ -3,6 +3,7 @@
 mod command;
 mod conflicts;
 pub mod everything;
+mod in_between;
 mod undo;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,0 +1,212 @@
+//! What somebody does between a plan and its restore, or between a restore and its undo.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use icecore::{
+    document::Malformed,
+    tree::{self, KeyRange},
+    verbs::restore_mongodb::{Check, Fate},
+};
+
+use super::*;
+use crate::mongod::{Ability, can};
+
+fn delete(deployment: &Deployment, collection: &str, query: Document) {
+    let deletes = [doc! { "q": query, "limit": 0 }];
+    deployment.command("d", doc! { "delete": collection, "deletes": deletes });
+}
+
+fn change_all(deployment: &Deployment, collection: &str) {
+    let updates = [doc! { "q": {}, "u": { "$set": { "v": "live" } }, "multi": true }];
+    deployment.command("d", doc! { "update": collection, "updates": updates });
+}
+
+fn numbered(count: i32) -> Vec<Document> {
+    (0..count).map(|id| doc! { "_id": id, "v": "snapshot" }).collect()
+}
+
+#[test]
+fn what_is_not_recorded_is_not_dropped() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    for name in ["came", "gone"] {
+        insert(&deployment, "d", name, numbered(5));
+    }
+    let kept = scene.capture(&link, &["d"]);
+    let whole = described(&deployment, "d");
+    ["came", "gone"].iter().for_each(|name| change_all(&deployment, name));
+    let prepared = scene.prepare(&link, &kept, Options { drop: true, ..scene.options() });
+    insert(&deployment, "d", "came", vec![doc! { "_id": "new" }]);
+    delete(&deployment, "gone", doc! { "_id": 3 });
+    let before = all(&deployment, "d", "came");
+    let outcome = prepared.carry_out(&Progress::silent()).unwrap();
+    let [came, gone] = &outcome.collections[..] else { panic!("{outcome:#?}") };
+    assert_eq!((came.fate, came.conflicts, came.inserted), (Fate::Blocked, 1, 0), "{came:#?}");
+    assert_eq!((gone.fate, gone.conflicts, gone.inserted), (Fate::Replace, 0, 5), "{gone:#?}");
+    assert_eq!(all(&deployment, "d", "came"), before);
+    assert_eq!(whole["gone: hash"], described(&deployment, "d")["gone: hash"]);
+
+    // Its undo leaves it alone as well; and what was never dropped is there already.
+    let undone = scene.undo(&link, &outcome, false);
+    assert_eq!((undone.conflicts(), undone.forgotten), (1, false), "{undone:#?}");
+    assert_eq!(all(&deployment, "d", "came"), before);
+    delete(&deployment, "came", doc! { "_id": "new" });
+    let undone = scene.undo(&link, &outcome, false);
+    assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
+}
+
+#[test]
+fn a_restore_that_was_stopped_before_it_dropped_anything_is_taken_back_without_force() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(5));
+    let kept = scene.capture(&link, &["d"]);
+    change_all(&deployment, "c");
+    let before = described(&deployment, "d");
+    let prepared = scene.prepare(&link, &kept, Options { drop: true, ..scene.options() });
+    let progress = Progress::silent();
+    progress.cancel();
+    assert!(prepared.carry_out(&progress).is_err());
+    let all = scene.repo.snapshots().unwrap();
+    let record = undo_verb::newest(&all, None).expect("it was recorded before");
+    let spill_dir = scene.spill.path().to_owned();
+    let options = undo_verb::Options { force: false, dry_run: false, threads: 4, spill_dir };
+    let progress = Progress::silent();
+    let undone = undo_verb::undo(&scene.repo, &link, record, &options, &progress).unwrap();
+    assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
+    assert_same(&before, &described(&deployment, "d"));
+}
+
+#[test]
+fn what_took_the_name_of_a_restored_view_stays() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(2));
+    let view = |pipeline: Vec<Document>| {
+        deployment.command("d", doc! { "create": "v", "viewOn": "c", "pipeline": pipeline });
+    };
+    let drop_it = || deployment.command("d", doc! { "drop": "v" });
+    view(Vec::new());
+    let kept = scene.capture(&link, &["d"]);
+    drop_it();
+    let (_, outcome) = scene.restore(&link, &kept, scene.options());
+    let undone_with_a_conflict = |what: &str| {
+        let undone = scene.undo(&link, &outcome, false);
+        assert_eq!((undone.conflicts(), undone.forgotten), (1, false), "{what}: {undone:#?}");
+    };
+    drop_it();
+    insert(&deployment, "d", "v", numbered(3));
+    undone_with_a_conflict("a collection");
+    assert_eq!(all(&deployment, "d", "v").len(), 3);
+    drop_it();
+    view(vec![doc! { "$match": { "_id": 1 } }]);
+    undone_with_a_conflict("another view");
+    drop_it();
+    view(Vec::new());
+    assert!(scene.undo(&link, &outcome, false).forgotten);
+    assert!(!described(&deployment, "d").contains_key("v: record"));
+}
+
+#[test]
+fn documents_that_are_lost_while_they_are_written_are_missed() {
+    let deployment = Arc::new(Deployment::standalone());
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(8));
+    let kept = scene.capture(&link, &["d"]);
+    // Five conflicts that are planned, and three documents that are to be inserted.
+    change_all(&deployment, "c");
+    delete(&deployment, "c", doc! { "_id": { "$lt": 3 } });
+    let (server, is_done) = (deployment.clone(), AtomicBool::new(false));
+    // Documents of the snapshot are looked at last when all is read again.
+    let matches = move |_: &[u8]| -> Result<bool, Malformed> {
+        let are_there = all(&server, "d", "c").len() == 8;
+        if are_there && !is_done.swap(true, Ordering::Relaxed) {
+            delete(&server, "c", doc! { "_id": { "$lt": 3 } });
+        }
+        Ok(true)
+    };
+    let options = Options { matches: Some(Box::new(matches)), ..scene.options() };
+    let (plan, outcome) = scene.restore(&link, &kept, options);
+    assert_eq!((plan.totals().insert, plan.totals().conflict), (3, 5));
+    assert_eq!(outcome.collections[0].check, Check::Beside { right: 0, wrong: 3 });
+    assert!(!outcome.is_right());
+}
+
+#[test]
+fn an_old_version_that_a_record_lacks_shifts_no_other() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(3));
+    let kept = scene.capture(&link, &["d"]);
+    change_all(&deployment, "c");
+    let (_, outcome) = scene.restore(&link, &kept, scene.with(Conflict::Overwrite));
+    // As if the first document had been removed between the look at it and its recording.
+    let mut record = scene.kept(outcome.undo.unwrap()).snapshot;
+    let reader = scene.repo.reader().unwrap();
+    let is_old = |root: &NamedRoot| root.name == MONGODB_ROOT;
+    let at_old = record.roots.iter().position(is_old).unwrap();
+    let NamedRoot { id, level, entries, bytes, .. } = record.roots[at_old].clone();
+    let catalogue = Root { id, level, entries, bytes };
+    let entry = |root: &Root| tree::iter(&reader, root, KeyRange::all());
+    let (key, mut value) = entry(&catalogue).next().unwrap().unwrap();
+    let Pieces::Map(old) = value.pieces else { panic!("it holds old versions") };
+    let session = scene.repo.begin(SessionOptions::default()).unwrap();
+    let splitter = Splitter::new(scene.repo.keys().splitter_secret(), Aims::default());
+    let mut shorter = Merger::new(&session, splitter, None);
+    for entry in entry(&old).skip(1) {
+        let (key, value) = entry.unwrap();
+        shorter.put(&key, &value).unwrap();
+    }
+    value.pieces = Pieces::Map(shorter.finish().unwrap());
+    let mut tree = Merger::new(&session, splitter, None);
+    tree.put(&key, &value).unwrap();
+    let Root { id, level, entries, bytes } = tree.finish().unwrap();
+    let name = MONGODB_ROOT.into();
+    record.roots[at_old] = NamedRoot { name, id, level, entries, bytes };
+    let sid = session.commit(record).unwrap();
+
+    let undone = scene.undo(&link, &Outcome { undo: Some(sid), ..outcome }, false);
+    let one = &undone.collections[0];
+    assert_eq!((one.restored, one.removed, one.conflicts), (2, 0, 0), "{one:#?}");
+    let values: Vec<String> =
+        all(&deployment, "d", "c").iter().map(|one| one.get_str("v").unwrap().to_owned()).collect();
+    assert_eq!(values, ["snapshot", "live", "live"]);
+}
+
+#[test]
+fn one_document_of_a_capped_collection_comes_back() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    deployment.command("d", doc! { "create": "log", "capped": true, "size": 10_000 });
+    insert(&deployment, "d", "log", numbered(6));
+    let kept = scene.capture(&link, &["d"]);
+    let scope = verb::scope_of(&scene.repo, &kept, &"d.log/5".parse().unwrap()).unwrap();
+    let options = Options { scope, into_database: Some("copy".into()), ..scene.options() };
+    let (_, outcome) = scene.restore(&link, &kept, options);
+    assert!(outcome.is_right(), "{outcome:#?}");
+    assert_eq!(all(&deployment, "copy", "log"), numbered(6)[5..]);
+}
+
+#[test]
+fn a_majority_is_waited_for_whatever_was_written_or_it_is_said_that_none_was() {
+    let set = Deployment::replica_set();
+    let (scene, link) = (Scene::new(), link(&set));
+    let collation = doc! { "locale": "de", "strength": 1 };
+    set.command("only", doc! { "create": "collated", "collation": collation });
+    insert(&set, "only", "collated", numbered(3));
+    set.command("view", doc! { "create": "v", "viewOn": "c", "pipeline": [] });
+    let mut wanted = vec![("only", true), ("view", false)];
+    // Before, a server refuses what is asked of the buckets.
+    if can(Ability::ClusteredCollections) {
+        set.command("series", doc! { "create": "t", "timeseries": { "timeField": "at" } });
+        wanted.push(("series", true));
+    }
+    let databases: Vec<&str> = wanted.iter().map(|(db, _)| *db).collect();
+    let kept = scene.capture(&link, &databases);
+    databases.iter().for_each(|db| drop(set.command(db, doc! { "dropDatabase": 1 })));
+    for (db, is_waited_for) in wanted {
+        let scope = Scope { db: Some(db.into()), ..Scope::default() };
+        let (_, outcome) = scene.restore(&link, &kept, Options { scope, ..scene.options() });
+        assert_eq!(outcome.unconfirmed.is_none(), is_waited_for, "{db}: {outcome:#?}");
+    }
+}
