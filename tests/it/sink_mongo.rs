@@ -152,18 +152,35 @@ fn a_document_that_goes_and_comes_is_not_lost_with_an_answer() {
     let way = Lossy::to(deployment.members[0].port);
     let link = Link::connect(&way.uri(), &Connect::to(Purpose::Write)).unwrap();
     let place = Namespace::new("d", "c");
-    for (id, command) in [(1, "delete"), (2, "insert")] {
-        let was = document(id, |writer| writer.push_i32(b"a", 1));
-        let odd = document(id, |writer| {
+    let plain = |id: i32| document(id, |writer| writer.push_i32(b"rank", id));
+    let odd = |id: i32, rank: i32| {
+        document(id, |writer| {
             writer.push_i32(b"$set", 1);
             (0..2).for_each(|value| writer.push_i32(b"d", value));
-        });
+            writer.push_i32(b"rank", rank);
+        })
+    };
+    for (id, command) in [(1, "delete"), (2, "insert")] {
+        let (was, odd) = (plain(id), odd(id, id));
         write(&link, &place, Order::Any, inserts(std::slice::from_ref(&was)));
         way.lose_the_answer_to(command);
         let op = Op::Replace { document: odd.clone(), was };
         let report = write(&link, &place, Order::Any, vec![op]);
         assert_eq!((report.replaced, &report.failures[..]), (1, &[][..]), "{command}");
         assert_eq!(all(&link, &place).last().unwrap(), &odd, "{command}");
+    }
+    // Nor with a key that another has.
+    let spec = doc! { "key": { "rank": 1 }, "name": "r", "unique": true }.to_vec();
+    sink::build(&link, &place, &[spec.unwrap()]).unwrap();
+    let was = [plain(3), document(4, |writer| writer.push_timestamp(b"t", 0))];
+    write(&link, &place, Order::Any, inserts(&was));
+    for was in was {
+        let id = get(&was, b"_id").unwrap().unwrap().as_i64().unwrap() as i32;
+        let op = Op::Replace { document: odd(id, 1), was: was.clone() };
+        let report = write(&link, &place, Order::Any, vec![op]);
+        assert_eq!((report.replaced, report.failures.len()), (0, 1));
+        assert!(report.failures[0].why.contains("rank"), "{:?}", report.failures);
+        assert!(all(&link, &place).contains(&was.to_vec()), "{id} stays as it was");
     }
 }
 

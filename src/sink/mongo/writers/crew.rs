@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::{
@@ -248,7 +249,26 @@ impl Crew {
         let documents = [&document[..]];
         let (reply, sent_twice) =
             self.run(|bypass| command::insert(&self.place, &documents, true, bypass))?;
+        if !Written::of(&reply).errors.is_empty() && !self.is_there(&op)? {
+            self.put_back(was)?;
+        }
         self.settle(vec![op], &reply, sent_twice)
+    }
+
+    /// What went for a document that the server then did not take. If somebody was faster, theirs
+    /// stays.
+    fn put_back(&self, was: &Bytes) -> Result<(), mongo::Error> {
+        let craft = Craft::of(was).unwrap_or_default();
+        let again = command::write_statement(was, None, craft);
+        let put = |bypass| match &again {
+            Ok(statement) if craft.wants_pipeline() => {
+                let mut statements = ArrayWriter::new();
+                statements.push_doc(statement);
+                command::update(&self.place, statements, true, bypass)
+            }
+            _ => command::insert(&self.place, &[&was[..]], true, bypass),
+        };
+        self.run(put).map(drop)
     }
 
     fn statements(
