@@ -20,7 +20,11 @@ use icecore::{
     seal::SlotParams,
     sink::TargetOptions,
     source::files::WalkOptions,
-    store::{Abilities, Store, memory::MemoryStore},
+    store::{
+        Abilities, Store,
+        faulty::{Fault, Faulty},
+        memory::MemoryStore,
+    },
     tree::Root,
     verbs::{
         backup::{self, Source, backup},
@@ -39,7 +43,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        World::over(Arc::new(MemoryStore::new()), OpenOptions::default())
+    }
+
+    fn over(store: Arc<dyn Store>, options: OpenOptions) -> Self {
         let password = secrecy::SecretString::from("correct horse");
         let init = InitOptions {
             params: SlotParams::worthless(),
@@ -47,8 +54,7 @@ impl World {
             abilities: Abilities { create_if_absent: true, visibility_delay_seconds: 0 },
         };
         let ambient = Ambient::real("host", "user");
-        let repo =
-            Repository::init(store, &password, &init, OpenOptions::default(), ambient).unwrap();
+        let repo = Repository::init(store, &password, &init, options, ambient).unwrap();
         World { temp: tempfile::tempdir().unwrap(), repo }
     }
 
@@ -61,6 +67,10 @@ impl World {
     }
 
     fn back_up(&self) {
+        assert_eq!(self.try_back_up().unwrap().troubles, 0);
+    }
+
+    fn try_back_up(&self) -> Result<backup::Outcome, backup::Error<repo::Error>> {
         let paths = vec![self.source().as_os_str().as_bytes().to_vec()];
         let source = Source::Paths { paths, walk: WalkOptions::default() };
         let options = backup::Options {
@@ -71,8 +81,7 @@ impl World {
             force: false,
             skip_if_unchanged: false,
         };
-        let done = backup(&self.repo, source, options, &Progress::silent()).unwrap();
-        assert_eq!(done.troubles, 0);
+        backup(&self.repo, source, options, &Progress::silent())
     }
 
     fn root(&self) -> Root {
@@ -258,6 +267,25 @@ fn whatever_a_tree_holds_comes_back_as_it_was() {
     let undone = world.restore();
     assert_eq!((undone.files_restored, undone.files_settled), (1, 2), "{undone:?}");
     assert_same(&world.source(), &world.target());
+}
+
+#[test]
+fn a_store_that_is_full_ends_a_backup_whatever_is_on_its_way() {
+    let faulty = Faulty::new(Arc::new(MemoryStore::new()));
+    let options = OpenOptions { pack_aim_bytes: 1 << 20, ..OpenOptions::default() };
+    let world = World::over(faulty.clone(), options);
+    faulty.arm(Fault::Full { after_bytes: 4 << 20 });
+    // More than may be between the walk and the tree.
+    fs::create_dir(world.source()).unwrap();
+    for number in 0..4000u32 {
+        let mut content = vec![0; 12 << 10];
+        blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut content);
+        fs::write(world.source().join(number.to_string()), content).unwrap();
+    }
+    let (told, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(world.try_back_up().is_err()));
+    let failed = ended.recv_timeout(std::time::Duration::from_secs(120));
+    assert_eq!(failed, Ok(true), "it ends, and with an error");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
     Counts, Error,
-    pool::Chunks,
+    pool::{Announced, Chunks},
     previous::Previous,
     worker::{Batch, Done, Item, Worker},
 };
@@ -78,7 +78,7 @@ impl<'a, W: WriteBlobs> Run<'a, W> {
         old: Option<Root>,
     ) -> Result<(Root, Counts), Error<W::Error>> {
         let chunks = Chunks::new();
-        let (give_batch, batches) = bounded::<Batch>(limits::BATCHES_IN_FLIGHT_MAX);
+        let (give_batch, batches) = bounded(limits::BATCHES_IN_FLIGHT_MAX);
         let (give_done, done) = bounded::<Done>(limits::BATCHES_IN_FLIGHT_MAX);
         // A permit is taken for a batch and given back when the tree has it.
         let (give_permit, permits) = bounded::<()>(limits::BATCHES_IN_FLIGHT_MAX);
@@ -120,7 +120,13 @@ impl<'a, W: WriteBlobs> Run<'a, W> {
         })
     }
 
-    fn work(&self, chunks: &Chunks<W::Error>, batches: &Receiver<Batch>, done: &Sender<Done>) {
+    fn work(
+        &self,
+        chunks: &Chunks<W::Error>,
+        batches: &Receiver<(Batch, Announced<'_>)>,
+        done: &Sender<Done>,
+    ) {
+        let _fails = FailsOnPanic(&self.failed);
         let mut worker = Worker::new(self, chunks);
         chunks.work(self.writer, batches, |batch| {
             if self.has_failed() {
@@ -175,11 +181,22 @@ impl<'a, W: WriteBlobs> Run<'a, W> {
     }
 }
 
+/// A thread that panics tells the others to stop, or they would wait for its batch.
+struct FailsOnPanic<'r>(&'r AtomicBool);
+
+impl Drop for FailsOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Relaxed);
+        }
+    }
+}
+
 /// Compares and hands out; runs on the caller's thread.
 struct Feeder<'r, 'a, W: WriteBlobs> {
     run: &'r Run<'a, W>,
     chunks: &'r Chunks<W::Error>,
-    give_batch: Sender<Batch>,
+    give_batch: Sender<(Batch, Announced<'r>)>,
     give_permit: Sender<()>,
     batch: Batch,
     counts: Counts,
@@ -243,13 +260,13 @@ impl<W: WriteBlobs> Feeder<'_, '_, W> {
     fn send(&mut self) -> Result<(), Error<W::Error>> {
         let number = self.batch.number;
         let batch = std::mem::replace(&mut self.batch, Batch::numbered(number + 1));
-        self.chunks.announce_batch();
         // A batch that failed never reaches the tree, so its permit is never given back.
         while let Err(error) = self.give_permit.send_timeout((), PATIENCE) {
             if error.is_disconnected() || self.run.has_failed() {
                 return Err(Error::Stopped);
             }
         }
-        self.give_batch.send(batch).map_err(|_| Error::Stopped)
+        let announced = self.chunks.announce_batch();
+        self.give_batch.send((batch, announced)).map_err(|_| Error::Stopped)
     }
 }

@@ -52,15 +52,20 @@ impl<E> Chunks<E> {
         copy
     }
 
-    /// To be called before a batch is sent to the threads that `work`.
-    pub(super) fn announce_batch(&self) {
+    /// To be sent along with a batch to the threads that `work`.
+    pub(super) fn announce_batch(&self) -> Announced<'_> {
         self.running.fetch_add(1, Ordering::SeqCst);
+        Announced { running: &self.running }
     }
 
     /// Runs batches until `batches` is closed and every batch has ended. Chunks come first, so
     /// that a large file does not wait behind small ones.
-    pub(super) fn work<W, B>(&self, writer: &W, batches: &Receiver<B>, mut run: impl FnMut(B))
-    where
+    pub(super) fn work<W, B>(
+        &self,
+        writer: &W,
+        batches: &Receiver<(B, Announced<'_>)>,
+        mut run: impl FnMut(B),
+    ) where
         W: WriteBlobs<Error = E>,
     {
         loop {
@@ -71,10 +76,7 @@ impl<E> Chunks<E> {
                     }
                 }
                 recv(batches) -> batch => match batch {
-                    Ok(batch) => {
-                        run(batch);
-                        self.end_batch();
-                    }
+                    Ok((batch, _announced)) => run(batch),
                     Err(_) => break,
                 }
             }
@@ -90,8 +92,16 @@ impl<E> Chunks<E> {
             }
         }
     }
+}
 
-    pub(super) fn end_batch(&self) {
+/// A batch that has not ended. However it ends, this is dropped: else threads would wait for its
+/// chunks for ever.
+pub(super) struct Announced<'a> {
+    running: &'a AtomicUsize,
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
         self.running.fetch_sub(1, Ordering::SeqCst);
     }
 }

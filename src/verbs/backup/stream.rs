@@ -33,14 +33,14 @@ impl<W: WriteBlobs> Run<'_, W> {
         old: Option<Root>,
     ) -> Result<(Root, Counts), Error<W::Error>> {
         let chunks = Chunks::new();
-        chunks.announce_batch();
+        let announced = chunks.announce_batch();
         let stored = thread::scope(|scope| {
             scope.spawn(|| chunks.help(self.writer));
             let (writer, splitter) = (self.writer, self.splitter);
             let mut content =
                 ContentWriter::new(writer, &chunks, self.cutter, splitter, self.progress);
             let stored = content.store(&mut stream);
-            chunks.end_batch();
+            drop(announced);
             stored
         });
         let pieces = stored.map_err(|fault| match fault {
