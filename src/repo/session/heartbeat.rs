@@ -10,6 +10,7 @@ use crate::{
     id::{PackId, Sid},
     limits::HEARTBEAT_SECONDS,
     repo::{Error, layout},
+    store::Put,
 };
 
 /// How often the clock is looked at.
@@ -57,9 +58,15 @@ impl Shared {
         if name.ended {
             return Ok(());
         }
-        self.repo.put_record(&layout::heartbeat(&name.sid, name.heartbeats), &beat)?;
-        name.heartbeats += 1;
-        Ok(())
+        loop {
+            let put =
+                self.repo.put_record(&layout::heartbeat(&name.sid, name.heartbeats), &beat)?;
+            name.heartbeats += 1;
+            // Else an earlier one, whose answer was lost, has this number and does not say this.
+            if put == Put::Created {
+                return Ok(());
+            }
+        }
     }
 
     /// Every pack that blobs of this session rest on, its own included.

@@ -133,8 +133,8 @@ struct Counters {
 enum Rests {
     /// This session stores it.
     OnClaim,
-    /// Packs that are there.
-    OnPacks,
+    /// Packs that are there, where so many deltas lead to a whole blob.
+    OnPacks { deltas: usize },
 }
 
 impl std::fmt::Debug for Session {
@@ -307,7 +307,16 @@ impl Shared {
         chain.iter().for_each(|copy| {
             depends.insert(copy.number);
         });
-        Some(if chain.is_empty() { Rests::OnClaim } else { Rests::OnPacks })
+        let is_delta = |copy: &&Located| matches!(copy.row.codec, Codec::Delta { .. });
+        let deltas = chain.iter().filter(is_delta).count();
+        Some(if chain.is_empty() { Rests::OnClaim } else { Rests::OnPacks { deltas } })
+    }
+
+    /// The copy of the blob that a delta on it would rest on.
+    fn usable_copy(&self, id: &BlobId) -> Option<Located> {
+        let mut chain = Vec::new();
+        self.find_usable(&self.knowledge(), id, &mut chain);
+        (!chain.is_empty()).then(|| chain.swap_remove(0))
     }
 
     /// The copies that hold the blob and all its bases, in packs that may be used.

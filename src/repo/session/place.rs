@@ -167,7 +167,7 @@ impl Shared {
             }
             let row = match self.claims.lies(&next, number) {
                 Lies::Here(row) => Some(row).inspect(|_| claimed.push(next)),
-                Lies::Elsewhere => self.repo.catalog().locate(&next).map(|copy| copy.row),
+                Lies::Elsewhere => self.usable_copy(&next).map(|copy| copy.row),
                 Lies::NotYet => None,
             };
             let Some(row) = row else { return Ok(None) };
@@ -191,7 +191,9 @@ impl Shared {
             // Claimed since it was looked for in the catalog: put anew, it may be further from a
             // whole blob than it was.
             Some(Rests::OnClaim) if !claimed.contains(&base.id) => return Ok(None),
-            Some(Rests::OnClaim | Rests::OnPacks) => {}
+            // The pack of a shorter way may have been condemned meanwhile.
+            Some(Rests::OnPacks { deltas }) if deltas >= usize::from(max_hops) => return Ok(None),
+            Some(Rests::OnClaim | Rests::OnPacks { .. }) => {}
         }
         match self.read_after(BlobKind::Node, &base.id, 0) {
             Ok(plain) => Ok(Some((base, plain))),
@@ -215,6 +217,10 @@ impl Shared {
         loop {
             if self.failed.load(SeqCst) {
                 return Err(Error::Stopped);
+            }
+            if open.is_none() && kind == BlobKind::Chunk {
+                // Else there were one more in memory, beside those that wait for the store.
+                self.uploads.wait_until_free();
             }
             let cell = open.get_or_insert_with(|| Arc::new(self.new_pack(random.take())));
             let filled = cell.fill(|writer| {

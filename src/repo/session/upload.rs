@@ -68,13 +68,17 @@ impl Uploads {
 
     pub fn send(&self, cell: Arc<PackCell>) {
         let sender = self.sender.lock().expect("no code panics holding it").clone();
-        let sent = sender.is_some_and(|sender| {
-            self.progress().in_upload += 1;
-            sender.send(cell.clone()).is_ok()
-        });
-        if !sent {
+        self.progress().in_upload += 1;
+        if !sender.is_some_and(|sender| sender.send(cell.clone()).is_ok()) {
             cell.lost();
+            self.ended();
         }
+    }
+
+    /// A pack that was handed over is stored, or lost.
+    fn ended(&self) {
+        self.progress().in_upload -= 1;
+        self.changed.notify_all();
     }
 
     /// A pack's buffer, if nobody reads from it any more.
@@ -88,6 +92,14 @@ impl Uploads {
 
     pub fn used_buffer(&self) -> Option<Vec<u8>> {
         self.buffers.lock().expect("no code panics holding it").pop()
+    }
+
+    /// Returns when a pack that is handed over would not have to wait.
+    pub fn wait_until_free(&self) {
+        let mut progress = self.progress();
+        while progress.in_upload >= UPLOADERS {
+            progress = self.changed.wait(progress).expect("no code panics holding it");
+        }
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -157,8 +169,7 @@ impl Shared {
             if self.failed.load(SeqCst) {
                 cell.lost();
             }
-            self.uploads.progress().in_upload -= 1;
-            self.uploads.changed.notify_all();
+            self.uploads.ended();
         }
     }
 
