@@ -47,6 +47,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         let repository = repository.clone();
         move || {
             let all = repository.snapshots().ok()?;
+            // After the list: what a snapshot holds is in the index before it is there.
+            repository.refresh().ok()?;
             let taken = select::live(&all).filter(|kept| filter.takes(&kept.snapshot));
             Some(taken.filter_map(shelved).collect())
         }

@@ -1,11 +1,12 @@
 //! Reading blobs: locate, get, open, check.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use hashbrown::HashSet;
 
 use super::{
     Error, ReadBlobs, Repository,
@@ -14,7 +15,7 @@ use super::{
     layout,
 };
 use crate::{
-    id::{BlobId, BlobKind},
+    id::{BlobId, BlobKind, PackId},
     limits::{BLOB_MAX_BYTES, DELTA_HOPS_MAX},
     seal::{self, Codec, Row},
     store,
@@ -28,13 +29,23 @@ pub(super) type Bases<'a> = &'a dyn Fn(BlobKind, &BlobId, u8) -> Result<Bytes, E
 pub struct Reader {
     repo: Repository,
     ahead: Arc<Ahead>,
-    /// The index has been loaded again once, as a pack was not found.
-    reloaded: Arc<AtomicBool>,
+    reloads: Arc<Mutex<Reloads>>,
 }
+
+/// What is known from when the index was loaded again, as a blob could not be read.
+#[derive(Default)]
+struct Reloads {
+    last: Option<Duration>,
+    /// Packs whose blobs can't be read although the index names them.
+    bad: HashSet<PackId>,
+}
+
+/// For blobs that the index does not know it is loaded again no more often.
+const RELOAD_AFTER: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub(super) fn new(repo: Repository) -> Self {
-        Reader { repo, ahead: Arc::default(), reloaded: Arc::default() }
+        Reader { repo, ahead: Arc::default(), reloads: Arc::default() }
     }
 
     pub fn repo(&self) -> &Repository {
@@ -61,16 +72,37 @@ impl Reader {
             Err(error @ Error::Store(_)) => return Err(error),
             Err(error) => error,
         };
-        // Somebody may have repacked since the index was read.
-        if !self.reloaded.swap(true, Relaxed) {
-            self.repo.refresh()?;
-        }
-        let others = self.copies(kind, id).into_iter().filter(|copy| !copies.contains(copy));
-        let others: Vec<Located> = others.collect();
+        let others = self.other_copies(kind, id, &copies)?;
         if others.is_empty() {
             return Err(failed);
         }
         Ok(self.keep(kind, id, self.read_any(id, &others, hops, bases)?))
+    }
+
+    /// Copies beside those that were tried: somebody may have repacked, or made a snapshot, since
+    /// the index was loaded. Threads that miss blobs of one pack wait for one another.
+    fn other_copies(
+        &self,
+        kind: BlobKind,
+        id: &BlobId,
+        tried: &[Located],
+    ) -> Result<Vec<Located>, Error> {
+        let mut reloads = self.reloads.lock().expect("no code panics holding it");
+        let mut now = self.copies(kind, id);
+        let time = self.repo.ambient().clock.monotonic();
+        let is_due = match tried {
+            _ if now != tried => false,
+            [] => reloads.last.is_none_or(|last| time.saturating_sub(last) >= RELOAD_AFTER),
+            tried => !tried.iter().all(|copy| reloads.bad.contains(&copy.pack.id)),
+        };
+        if is_due {
+            self.repo.refresh()?;
+            reloads.last = Some(time);
+            now = self.copies(kind, id);
+            reloads.bad.extend(now.iter().filter(|copy| tried.contains(copy)).map(|c| c.pack.id));
+        }
+        now.retain(|copy| !tried.contains(copy));
+        Ok(now)
     }
 
     fn copies(&self, kind: BlobKind, id: &BlobId) -> Vec<Located> {
@@ -192,7 +224,7 @@ impl ReadBlobs for Reader {
     fn expect(&self, kind: BlobKind, ids: &[BlobId]) {
         let mut wanted: Vec<(BlobId, u8)> = ids.iter().map(|id| (*id, 0)).collect();
         let mut copies = Vec::with_capacity(wanted.len());
-        let mut seen = hashbrown::HashSet::new();
+        let mut seen = HashSet::new();
         while let Some((id, hops)) = wanted.pop() {
             if !seen.insert(id) || self.repo.inner.nodes.get(&id).is_some() || self.ahead.has(&id) {
                 continue;

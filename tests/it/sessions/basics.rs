@@ -133,3 +133,14 @@ fn a_local_disk_holds_a_repository() {
     check(&repo.reader().unwrap(), 0..30);
     assert_eq!(repo.snapshots().unwrap().len(), 1);
 }
+
+#[test]
+fn a_reader_finds_what_others_commit_after_it_was_made() {
+    let world = World::new(41);
+    let reader = world.open().reader().unwrap();
+    for first in [0, 3, 6] {
+        commit(&world.open(), first..first + 3).unwrap();
+        world.advance(10);
+        check(&reader, 0..first + 3);
+    }
+}
