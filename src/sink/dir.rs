@@ -33,6 +33,8 @@ struct Held {
     gives_access_lists: bool,
     /// Its device and inode.
     identity: (u64, u64),
+    /// It was shut to its own owner, and is opened for this run.
+    shut: Option<Mode>,
 }
 
 /// What stands under a name, not followed.
@@ -81,7 +83,18 @@ impl Dir {
         let gives_access_lists = !fresh && meta::has_default_access_list(&fd);
         // An open descriptor can be asked; if not, all temporary names are only less apart.
         let identity = rustix::fs::fstat(&fd).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
-        Dir { held: Arc::new(Held { fd, resolve, fresh, gives_access_lists, identity }) }
+        let shut = None;
+        Dir { held: Arc::new(Held { fd, resolve, fresh, gives_access_lists, identity, shut }) }
+    }
+
+    /// The mode that `make_dir` found, when it had to open the directory to go into it.
+    pub fn shut(&self) -> Option<Mode> {
+        self.held.shut
+    }
+
+    /// Shuts it as it was.
+    pub fn shut_again(&self, mode: Mode) -> Result<(), Error> {
+        meta::set_mode(self.fd(), mode)
     }
 
     pub(super) fn identity(&self) -> (u64, u64) {
@@ -147,12 +160,12 @@ impl Dir {
             Err(Errno::NOTDIR | Errno::LOOP) if !made => return Err(Error::Appeared),
             Err(errno) => return Err(Error::of("open the directory", errno)),
         };
-        if !made {
-            meta::let_owner_in(&fd);
-        }
+        let shut = if made { None } else { meta::let_owner_in(&fd) };
         // What inherits access lists passes them on; a directory of ours starts with none else.
         let fresh = made && !self.gives_access_lists();
-        Ok(Dir::new(fd, self.held.resolve, fresh))
+        let mut dir = Dir::new(fd, self.held.resolve, fresh);
+        Arc::get_mut(&mut dir.held).expect("nobody has a clone yet").shut = shut;
+        Ok(dir)
     }
 
     /// A file to be written and then put under `name`. Nothing stands there before `finish`.
@@ -285,6 +298,14 @@ impl Dir {
         match linkat(fd, temporary, fd, name.bytes(), AtFlags::empty()) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Err(Error::Appeared),
+            // Nor that: to look first is the best that is left.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return match self.find(name)? {
+                    Some(_) => Err(Error::Appeared),
+                    None => renameat(fd, temporary, fd, name.bytes())
+                        .map_err(|errno| Error::of("rename", errno)),
+                };
+            }
             Err(errno) => return Err(Error::of("link", errno)),
         }
         unlinkat(fd, temporary, AtFlags::empty()).map_err(|errno| Error::of("rename", errno))

@@ -82,6 +82,9 @@ impl Draft {
         let moved = statat(dir.fd(), to, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| Error::of("look at", errno))?;
         if (moved.st_dev, moved.st_ino) != (found.dev, found.inode) {
+            // Somebody put another one there in this moment: it gets its name back.
+            renameat_with(dir.fd(), to, dir.fd(), from, RenameFlags::NOREPLACE)
+                .map_err(|errno| Error::of("rename back", errno))?;
             return Err(Error::Changed);
         }
         Ok(Some(Draft::new(dir, name, temporary, fd.into()).with_content()))
@@ -171,12 +174,11 @@ impl Draft {
         meta: &Meta<'_>,
         replace: bool,
     ) -> Result<(Vec<Unset>, (u64, u64)), Error> {
-        let unset = meta::settle_open(&self.file, meta, self.old_xattrs)?;
-        let stat = fstat(&self.file).map_err(|errno| Error::of("look at", errno))?;
+        let (unset, identity) = meta::settle_open(&self.file, meta, self.old_xattrs)?;
         let name = Name::new(&self.name).expect("it was one at the start");
         self.dir.put(&self.temporary, name, replace)?;
         self.keep = true; // the temporary name is gone
-        Ok((unset, (stat.st_dev, stat.st_ino)))
+        Ok((unset, identity))
     }
 }
 

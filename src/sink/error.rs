@@ -19,7 +19,7 @@ pub enum Error {
     NotBeneath { source: Errno },
     #[error("a directory with something in it stands in the way")]
     DirectoryInTheWay,
-    #[error("something of that name appeared meanwhile")]
+    #[error("something of that name appeared meanwhile (or differs only in upper and lower case)")]
     Appeared,
     #[error("what was found there was changed by someone else meanwhile")]
     Changed,

@@ -53,18 +53,19 @@ impl Unset {
 }
 
 /// A file that is being written, through its own descriptor. `reused`: it may carry attributes
-/// that it should not have.
+/// that it should not have. Which file it is comes back, too.
 pub(super) fn settle_open(
     fd: impl AsFd,
     meta: &Meta<'_>,
     reused: bool,
-) -> Result<Vec<Unset>, Error> {
+) -> Result<(Vec<Unset>, (u64, u64)), Error> {
     let mut setting = Setting::new(fd.as_fd(), Path::Own, meta)?;
+    let identity = (setting.now.dev, setting.now.inode);
     setting.owner();
     setting.xattrs(reused);
     setting.mode();
     setting.note(What::Times, futimens(setting.fd, &setting.times()));
-    setting.done()
+    Ok((setting.done()?, identity))
 }
 
 /// A directory: the times before the mode, which may shut us out.
@@ -248,13 +249,19 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Opens a directory that its own owner had shut to himself.
-pub(super) fn let_owner_in(fd: &OwnedFd) {
-    let Ok(stat) = fstat(fd) else { return };
-    if stat.st_mode & 0o700 != 0o700 && stat.st_uid == rustix::process::geteuid().as_raw() {
-        // When it fails, so does what needed it, and that is told.
-        let _ = chmod(proc_path(fd), Mode::from_raw_mode((stat.st_mode & 0o7777) | 0o700));
+/// Opens a directory that its own owner had shut to himself; the mode that it had.
+pub(super) fn let_owner_in(fd: &OwnedFd) -> Option<Mode> {
+    let stat = fstat(fd).ok()?;
+    if stat.st_mode & 0o700 == 0o700 || stat.st_uid != rustix::process::geteuid().as_raw() {
+        return None;
     }
+    // When it fails, so does what needed it, and that is told.
+    chmod(proc_path(fd), Mode::from_raw_mode((stat.st_mode & 0o7777) | 0o700)).ok()?;
+    Some(Mode::from_raw_mode(stat.st_mode & 0o7777))
+}
+
+pub(super) fn set_mode(fd: &OwnedFd, mode: Mode) -> Result<(), Error> {
+    chmod(proc_path(fd), mode).map_err(|errno| Error::of("set the mode", errno))
 }
 
 pub(super) fn has_default_access_list(dir: &OwnedFd) -> bool {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crossbeam_channel::Receiver;
+use rustix::fs::Mode;
 
 use super::{
     Ground,
@@ -33,6 +34,8 @@ pub(super) struct Unfinished {
     pub key: Vec<u8>,
     /// Its own metadata, when it has any to be set.
     pub item: Option<Item>,
+    /// Else the mode that it gets back, as it was opened only to go into it.
+    pub shut: Option<Mode>,
     /// Is held open until this one is settled.
     pub _parent: Option<Hold>,
     /// The walk, each directory and each queued file in it.
@@ -267,7 +270,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
             self.settle(order, found)?;
             return Ok(Look::Settled(Some((found.dev, found.inode))));
         }
-        Ok(Look::Wanting { replace: self.conflict == Conflict::Overwrite || found.is_some() })
+        Ok(Look::Wanting { replace: found.is_some() })
     }
 
     /// Which file now has the name.
@@ -377,11 +380,16 @@ impl<R: ReadBlobs> Crew<'_, R> {
     /// Reads the file back. Those that stay different by the user's word are not asked about.
     fn verify(&self, order: &Order<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure<R::Error>> {
         let found = order.dir.find(order.name())?;
-        if judge(&order.item.wish, found.as_ref(), Conflict::Skip, false) != Verdict::Same {
-            return match self.conflict {
-                Conflict::Overwrite => Err(Mismatch::NotThere.into()),
-                _ => Ok(()),
-            };
+        let wish = &order.item.wish;
+        // Not the time: some file systems keep it in steps of seconds.
+        let is_alike = found
+            .is_some_and(|found| found.kind == wish.kind && found.size_bytes == wish.size_bytes);
+        let is_same = judge(wish, found.as_ref(), Conflict::Skip, false) == Verdict::Same;
+        match self.conflict {
+            Conflict::Overwrite if !is_alike => return Err(Mismatch::NotThere.into()),
+            Conflict::Overwrite => {}
+            _ if !is_same => return Ok(()),
+            _ => {}
         }
         let file = order.dir.read(order.name())?;
         self.compare(&file, &order.item, buffer)?;

@@ -141,8 +141,7 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
             }
             _ => {}
         }
-        let replace = self.crew.conflict == Conflict::Overwrite || found.is_some();
-        let unset = dir.make(name, node, &item.meta(), replace)?;
+        let unset = dir.make(name, node, &item.meta(), found.is_some())?;
         tally.unset(self.crew.progress, key, &unset);
         tally.nodes_restored.fetch_add(1, Ordering::Relaxed);
         Ok(match item.links {
@@ -160,7 +159,7 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
             return Ok(());
         }
         let replace = match judge(&item.wish, found.as_ref(), self.crew.conflict, false) {
-            Verdict::Create => self.crew.conflict == Conflict::Overwrite,
+            Verdict::Create => false,
             Verdict::Replace | Verdict::Settle => true,
             // As right as it can be where nothing is to be overwritten.
             Verdict::Same if self.crew.conflict != Conflict::Overwrite => {
@@ -249,8 +248,12 @@ fn settle_dir<R: ReadBlobs>(
     unfinished: &Unfinished,
     opened: Result<Dir, sink::Error>,
 ) {
-    let Some(item) = &unfinished.item else { return };
-    match opened.and_then(|dir| dir.settle(&item.meta())) {
+    let settled = match (&unfinished.item, unfinished.shut) {
+        (Some(item), _) => opened.and_then(|dir| dir.settle(&item.meta())),
+        (None, Some(mode)) => opened.and_then(|dir| dir.shut_again(mode)).map(|()| Vec::new()),
+        (None, None) => return,
+    };
+    match settled {
         Ok(unset) => crew.tally.unset(crew.progress, &unfinished.key, &unset),
         Err(error) => crew.fail(&unfinished.key, error.into()),
     }
@@ -268,11 +271,13 @@ impl<'l, R: ReadBlobs> Visit for Hands<'_, '_, 'l, R> {
             Conflict::Overwrite | Conflict::Newest => true,
             Conflict::Skip | Conflict::Fail => dir.is_fresh(),
         };
+        let shut = dir.shut();
         self.trail.enter(place, dir);
         let parent = self.stack.last().map(Unfinished::hold);
         self.stack.push(Arc::new(Unfinished {
             key: place.key().to_vec(),
             item: item.filter(|_| settles),
+            shut,
             _parent: parent,
             waiting: AtomicUsize::new(0),
         }));

@@ -8,10 +8,7 @@ use std::{
     },
 };
 
-use super::{
-    crew::{Crew, Failure, Job, Mismatch, Order, Settled},
-    judge::Conflict,
-};
+use super::crew::{Crew, Failure, Job, Mismatch, Order, Settled};
 use crate::{
     id::{BlobId, BlobKind},
     repo::ReadBlobs,
@@ -71,7 +68,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
             None => (order.dir.resume(name)?, self.old_content(&order, found.as_ref())),
         };
         draft.set_len(order.item.wish.size_bytes)?;
-        let replace = self.conflict == Conflict::Overwrite || found.is_some();
+        let replace = found.is_some();
         Ok(Some(Large { order, draft, old, replace, broken: AtomicBool::new(false) }))
     }
 

@@ -5,7 +5,7 @@ pub mod scene;
 
 use std::{
     fs,
-    os::unix::fs::{FileTypeExt, MetadataExt, symlink},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
 };
 
 use icecore::{
@@ -265,6 +265,24 @@ fn a_plan_tells_what_then_happens_and_touches_nothing() {
     let plan = scene.plan(&scene.options());
     assert_eq!((plan.files_new, plan.files_changed, plan.bytes), (1, 1, 16));
     assert_eq!(scene.snapshot_of_target(), before);
+}
+
+#[test]
+fn a_directory_that_is_to_be_left_alone_keeps_its_mode() {
+    let mut source = Source::default();
+    source.dir("d", 0o755);
+    source.file("d/new", b"new");
+    let scene = Scene::new(&source);
+    let dir = scene.target().join("d");
+    fs::create_dir_all(&dir).unwrap();
+    for conflict in [Conflict::Skip, Conflict::Fail] {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o555)).unwrap();
+        let outcome = scene.restore(&Options { conflict, ..scene.options() });
+        assert_eq!(outcome.files_restored, 1);
+        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o7777, 0o555);
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::remove_file(dir.join("new")).unwrap();
+    }
 }
 
 #[test]
