@@ -374,7 +374,7 @@ fn name_changes(
     outcome: &Outcome,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    let (Some(new), all) = (outcome.snapshot, repository.snapshots()?) else { return Ok(()) };
+    let (Some(new), all) = (outcome.snapshot, repository.survey()?.kept) else { return Ok(()) };
     let root = |sid: Sid| {
         let kept = all.iter().find(|kept| kept.sid == sid)?;
         entries::files_root(&kept.snapshot)

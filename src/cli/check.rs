@@ -116,6 +116,10 @@ fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
     for damaged in &checked.damaged {
         screen.line(&format!("damaged: pack {}: {}", damaged.pack, fault(damaged)))?;
     }
+    if checked.only_unindexed > 0 {
+        let what = units::counted(checked.only_unindexed, "blob is", "blobs are");
+        screen.line(&format!("{what} needed, and in packs that no index names"))?;
+    }
     if !checked.lost.is_empty() {
         let what = units::counted(checked.lost.len() as u64, "blob is", "blobs are");
         screen.line(&format!("lost: {what} needed and nowhere whole"))?;
@@ -196,8 +200,14 @@ fn hints(outcome: &Outcome) -> Vec<&'static str> {
     if checked.packs_read == 0 {
         hints.push("`icecore check --read-data` finds all that is damaged");
     }
-    if is_missing || !checked.strange.is_empty() {
+    if is_missing || !checked.strange.is_empty() || checked.only_unindexed > 0 {
         hints.push("`icecore repair index` makes the index again from the packs that are there");
+    }
+    if checked.strange.iter().any(|strange| strange.object.starts_with("snapshots/")) {
+        hints.push(
+            "what a damaged object below snapshots/ was may come from a copy of the repository; \
+             until it is back, or is removed by hand, nothing is pruned",
+        );
     }
     if !outcome.touched.is_empty() {
         hints
@@ -209,7 +219,10 @@ fn hints(outcome: &Outcome) -> Vec<&'static str> {
 
 fn document(outcome: &Outcome, took: Duration) -> Value {
     let checked = &outcome.checked;
-    let errors = checked.damaged.len() + checked.lost.len() + checked.unwalked.len();
+    let errors = checked.damaged.len()
+        + checked.lost.len()
+        + checked.unwalked.len()
+        + usize::from(checked.only_unindexed > 0);
     let touched: Vec<Value> = outcome
         .touched
         .iter()
@@ -236,6 +249,7 @@ fn document(outcome: &Outcome, took: Duration) -> Value {
         "blobs_read": checked.blobs_read,
         "broken_packs": checked.damaged.iter().map(|damaged| damaged.pack).collect::<Vec<_>>(),
         "broken_objects": outcome.objects,
+        "only_unindexed_blobs": checked.only_unindexed,
         "lost_blobs": checked.lost.iter().map(|(_, blob)| blob).collect::<Vec<_>>(),
         "damaged_snapshots": touched,
         "hints": hints(outcome),

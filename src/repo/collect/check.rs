@@ -70,6 +70,9 @@ pub struct Checked {
     pub blobs_read: u64,
     /// Packs that no index names: whole ones are no fault, the next backup or prune takes them in.
     pub unindexed: u64,
+    /// Blobs that snapshots need and only such packs have: until the index names them they can't
+    /// be read.
+    pub only_unindexed: u64,
     pub damaged: Vec<DamagedPack>,
     /// Needed by a snapshot (the first that was met is named), and to be had from no copy that is
     /// there and not known to be bad.
@@ -85,6 +88,7 @@ impl Checked {
             && self.lost.is_empty()
             && self.unwalked.is_empty()
             && self.strange.is_empty()
+            && self.only_unindexed == 0
     }
 
     /// The blobs that were found bad, in any copy.
@@ -109,16 +113,21 @@ pub fn check(
     let mut checked = Checked::default();
     progress.phase("checking packs");
     // Packs after snapshots: what a snapshot needs was there before it.
-    let slots = ground.slots(&mut checked.strange)?;
+    let slots = ground.readable_slots(&mut checked.strange)?;
     ground.load_index(&mut checked.strange)?;
     let sizes = ground.packs()?;
     checked.packs = sizes.len() as u64;
+    let unindexed: Vec<PackId> =
+        sizes.keys().filter(|id| !ground.catalog.is_live(id)).copied().collect();
     let bad_packs = compare_with_index(ground, &sizes, &mut checked)?;
     let damage = ground.known_damage(&mut checked.strange)?;
     let chosen = choose(ground, &sizes, read_data);
     let mut needs = Needs { ground, slots, damage, sizes };
     needs.sizes.retain(|id, _| !bad_packs.contains(id));
     checked.snapshots = needs.roots().len() as u64;
+    if !unindexed.is_empty() {
+        checked.only_unindexed = needs.count_without(&unindexed, reach, progress)?;
+    }
     if chosen.is_empty() {
         progress.phase("checking snapshots");
         needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
@@ -149,7 +158,7 @@ pub fn check(
 /// Leaves out what only snapshots need that were forgotten meanwhile: others may have pruned it.
 fn but_for_forgotten(ground: &Ground, mut checked: Checked) -> Result<Checked, Error> {
     if !checked.lost.is_empty() || !checked.unwalked.is_empty() {
-        let slots = ground.slots(&mut Vec::new())?;
+        let slots = ground.readable_slots(&mut Vec::new())?;
         let live =
             |sid: &Sid| slots.commits.get(sid).is_some_and(|commit| commit.forgotten.is_none());
         checked.lost.retain(|(sid, _)| live(sid));
@@ -214,8 +223,38 @@ impl Needs<'_> {
         live.map(|(sid, committed)| (*sid, &committed.snapshot)).collect()
     }
 
+    /// How many blobs that are there would be missing without these packs. (Below a node that
+    /// would be, nothing is counted.)
+    fn count_without(
+        &self,
+        packs: &[PackId],
+        reach: &dyn Reach,
+        progress: &Progress,
+    ) -> Result<u64, Error> {
+        let until = Until { reach, progress, stop: &AtomicBool::new(false) };
+        let mut sizes = self.sizes.clone();
+        sizes.retain(|id, _| !packs.contains(id));
+        let (mut with, mut without) = (Checked::default(), Checked::default());
+        self.check_with(&sizes, &until, &mut without)?;
+        if without.lost.is_empty() {
+            return Ok(0);
+        }
+        self.check_with(&self.sizes, &until, &mut with)?;
+        let lost: BTreeSet<BlobId> = with.lost.into_iter().map(|(_, blob)| blob).collect();
+        Ok(without.lost.iter().filter(|(_, blob)| !lost.contains(blob)).count() as u64)
+    }
+
     fn check(&self, reach: &Until, checked: &mut Checked) -> Result<(), Error> {
-        let present = self.sizes.keys().filter_map(|id| self.ground.catalog.number(id)).collect();
+        self.check_with(&self.sizes, reach, checked)
+    }
+
+    fn check_with(
+        &self,
+        sizes: &BTreeMap<PackId, u64>,
+        reach: &Until,
+        checked: &mut Checked,
+    ) -> Result<(), Error> {
+        let present = sizes.keys().filter_map(|id| self.ground.catalog.number(id)).collect();
         let counting = Present { packs: &present, damage: &self.damage };
         let marks = Marks::of(self.ground, reach, &self.roots(), &counting, &present)?;
         if reach.progress.is_cancelled() {

@@ -161,6 +161,22 @@ impl<'a> Ground<'a> {
     /// All decided slots with their tombstones. A slot that can't be read is an error: nobody
     /// knows what it needs. A tombstone that can't be read counts as none.
     pub(super) fn slots(&self, strange: &mut Vec<Strange>) -> Result<Slots, Error> {
+        self.slots_or(strange, |name, source, _| Err(Error::unreadable(name, source)))
+    }
+
+    /// As `slots`, for who deletes nothing: one that can't be read is told among the strange.
+    pub(super) fn readable_slots(&self, strange: &mut Vec<Strange>) -> Result<Slots, Error> {
+        self.slots_or(strange, |name, error, strange| {
+            strange.push(Strange { object: name.to_string(), error });
+            Ok(())
+        })
+    }
+
+    fn slots_or(
+        &self,
+        strange: &mut Vec<Strange>,
+        unreadable: impl Fn(&Name, format::Error, &mut Vec<Strange>) -> Result<(), Error>,
+    ) -> Result<Slots, Error> {
         let mut slots = Slots::default();
         let mut forgotten: BTreeMap<Sid, Timestamp> = BTreeMap::new();
         for listed in self.list(layout::TOMBSTONES)? {
@@ -181,7 +197,7 @@ impl<'a> Ground<'a> {
             let Some(sid) = layout::id::<Sid>(&listed) else { continue };
             match self.get(&listed.name)? {
                 None => {}
-                Some(Err(source)) => return Err(Error::unreadable(&listed.name, source)),
+                Some(Err(source)) => unreadable(&listed.name, source, strange)?,
                 Some(Ok(Slot::Abort { time, .. })) => drop(slots.aborts.insert(sid, time)),
                 Some(Ok(Slot::Commit { snapshot, .. })) => {
                     let forgotten = forgotten.get(&sid).copied();

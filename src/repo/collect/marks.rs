@@ -3,7 +3,10 @@
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
-use super::{Error, Reach, ground::Ground};
+use super::{
+    Error, Reach,
+    ground::{Ground, Slots},
+};
 use crate::{
     format::snapshot::Snapshot,
     id::{BlobId, BlobKind, Sid},
@@ -108,10 +111,15 @@ impl Marks {
         Ok(marks)
     }
 
-    /// The marks, if everything that the roots need was found.
-    pub fn complete(mut self) -> Result<Marks, Error> {
-        if let Some((snapshot, blob)) = self.missing.first() {
-            let (snapshot, blob, missing) = (*snapshot, *blob, self.missing.len());
+    /// The marks, if everything was found that the roots need. A forgotten one may lack some: an
+    /// earlier prune whose `undelete_days` were fewer has freed it.
+    pub fn complete(mut self, slots: &Slots) -> Result<Marks, Error> {
+        let is_forgotten = |sid: &Sid| {
+            slots.commits.get(sid).is_some_and(|committed| committed.forgotten.is_some())
+        };
+        let mut missing = self.missing.iter().filter(|(sid, _)| !is_forgotten(sid));
+        if let Some((snapshot, blob)) = missing.next() {
+            let (snapshot, blob, missing) = (*snapshot, *blob, 1 + missing.count());
             return Err(Error::BlobMissing { snapshot, blob, missing });
         }
         match self.unwalked.pop() {

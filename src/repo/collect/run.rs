@@ -203,7 +203,7 @@ impl Run<'_, '_> {
         let slots = self.ground.slots(strange)?;
         self.check_commits(&slots)?;
         let (roots, packs) = self.look_at_roots(&slots, strange)?;
-        let marks = self.walk_again(&roots, &packs, damage)?;
+        let marks = self.walk_again((&slots, &roots), &packs, damage)?;
         Ok((packs, marks))
     }
 
@@ -244,7 +244,7 @@ impl Run<'_, '_> {
     /// What the plan has marked still holds if the index is the same and every root was one then.
     fn walk_again(
         &self,
-        roots: &[(Sid, &Snapshot)],
+        (slots, roots): (&Slots, &[(Sid, &Snapshot)]),
         packs: &Packs,
         damage: &KnownDamage,
     ) -> Result<Option<Marks>, Error> {
@@ -258,7 +258,7 @@ impl Run<'_, '_> {
         let present = Present { packs: &packs.present, damage };
         let preferred = &packs.present - &packs.condemned;
         let marks = Marks::of(self.ground, self.reach, roots, &present, &preferred)?;
-        Ok(Some(marks.complete()?))
+        Ok(Some(marks.complete(slots)?))
     }
 
     /// C6 and C7, until there is nothing left to move. Packs that must stay leave `going`. Gives

@@ -202,7 +202,7 @@ fn plan_once(
     let packs = Packs::new(ground, sizes, &sets);
     let present = Present { packs: &packs.present, damage: &damage };
     let preferred = &packs.present - &packs.condemned;
-    let marks = Marks::of(ground, reach, &roots, &present, &preferred)?.complete()?;
+    let marks = Marks::of(ground, reach, &roots, &present, &preferred)?.complete(&slots)?;
     let kept: BTreeSet<Sid> = roots.iter().map(|(sid, _)| *sid).collect();
     let mut totals = Totals {
         sets_left_behind: sets.len() as u64,

@@ -311,7 +311,8 @@ pub(super) fn find_parent(
     host: &str,
     paths: &[String],
 ) -> Result<Option<Kept>, Error> {
-    let kept = repo.snapshots().map_err(Error::Repo)?;
+    // One that can't be read is told by `check`, and is no reason to make no new one.
+    let kept = repo.survey().map_err(Error::Repo)?.kept;
     let same = |kept: &Kept| {
         kept.forgotten.is_none()
             && kept.snapshot.host == host

@@ -151,3 +151,35 @@ fn what_is_needed_and_can_t_be_moved_stays() {
     }
     assert!(outcome.blobs_moved > 0);
 }
+
+#[test]
+fn packs_that_no_index_names_are_no_harm_until_a_snapshot_needs_them() {
+    let world = World::new(51);
+    world.backup(0..20);
+    // Those of a backup that did not end.
+    let session = world.begin(&[]);
+    world.fill(&session, 20..40);
+    session.flush().unwrap();
+    session.abort().unwrap();
+    for name in world.names("index") {
+        world.memory.remove(&Name::parse(&name).unwrap()).unwrap();
+    }
+    let checked = world.check(collect::ReadData::None);
+    assert!(checked.only_unindexed > 0 && !checked.is_good(), "{checked:?}");
+    collect::repair_index(&collect::Ground::of(&world.repo()), &Progress::silent()).unwrap();
+    assert!(world.check(collect::ReadData::All).is_good());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_damage_and_stops_a_prune() {
+    let world = World::new(52);
+    let sid = world.backup(0..20);
+    world.backup(20..40);
+    let name = layout::slot(&sid);
+    tamper(&world, name.as_str(), |bytes| bytes.truncate(20));
+    let checked = world.check(collect::ReadData::All);
+    assert_eq!(checked.snapshots, 1);
+    assert!(checked.strange.iter().any(|strange| strange.object == name.to_string()));
+    let pruned = world.try_prune(&world.repo(), &greedy());
+    assert!(matches!(pruned, Err(collect::Error::Unreadable { .. })));
+}

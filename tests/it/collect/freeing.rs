@@ -221,3 +221,34 @@ fn segments_that_name_packs_long_gone_are_cleaned_away() {
         assert_eq!(world.all_is_well(), 1);
     }
 }
+
+#[test]
+fn a_reader_goes_on_through_any_number_of_prunes() {
+    let world = World::new(41);
+    let mut last = world.backup(0..64);
+    let repo = world.repo();
+    let reader = repo.reader().unwrap();
+    for step in [2, 4, 8] {
+        let next = world.backup((0..64).step_by(step));
+        world.forget(last);
+        assert!(world.prune(&greedy()).packs_deleted > 0);
+        for seed in (0..64).step_by(step) {
+            let id = repo.keys().blob_id(BlobKind::Chunk, &noise(seed));
+            assert_eq!(reader.read(BlobKind::Chunk, &id).unwrap(), noise(seed));
+        }
+        last = next;
+    }
+}
+
+#[test]
+fn what_was_freed_early_is_not_missed_by_a_later_prune() {
+    let world = World::new(42);
+    let old = world.backup(0..64);
+    world.backup(40..80);
+    world.forget(old);
+    assert!(world.prune(&greedy()).packs_deleted > 0);
+    // By the usual days the forgotten one could still come back, but its data has gone.
+    world.prune(&Options { undelete_days: 14, ..greedy() });
+    assert_eq!(world.all_is_well(), 1);
+    assert!(world.check(collect::ReadData::All).is_good());
+}
