@@ -80,8 +80,8 @@ pub struct Global {
     )]
     pub cache_dir: Option<PathBuf>,
 
-    /// Use a cache that is gone when the command ends
-    #[arg(long, global = true, conflicts_with = "cache_dir")]
+    /// Use a cache that is gone when the command ends, whatever --cache-dir says
+    #[arg(long, global = true)]
     pub no_cache: bool,
 
     /// Send at most so many KiB a second to the store

@@ -112,7 +112,11 @@ pub fn open_dump(args: &Collections, path: &Path) -> Result<DumpSource, Failure>
     let absolute = fs::canonicalize(path).map_err(|e| Failure::while_doing(what(), e))?;
     let dump = Dump::open(&absolute)?;
     let path = absolute.to_string_lossy().into_owned();
-    let wanted = Box::new(args.names.wanted());
+    let (chosen, users_and_roles) = (args.names.wanted(), args.with_users_and_roles);
+    let wanted = Box::new(move |namespace: &Namespace| match namespace.is_authority() {
+        true => users_and_roles,
+        false => chosen(namespace),
+    });
     Ok(DumpSource { dump, path, spill_dir: spill_dir(), wanted })
 }
 

@@ -133,9 +133,9 @@ fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failu
             return Err(Failure::Usage("a path can't be compared with a database".into()));
         }
         Place::Mongodb(address) => match deployment::resolve(&reader, &root, address)? {
-            Found::Database(database) => options.db = Some(database),
+            Found::Database(database) => ask_for(&mut options.db, database)?,
             Found::Collection(one) => {
-                options.db = Some(one.namespace.db.clone());
+                ask_for(&mut options.db, one.namespace.db.clone())?;
                 options.wanted = Arc::new(move |namespace| *namespace == one.namespace);
             }
             Found::Document(..) => {
@@ -169,6 +169,16 @@ fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failu
         changes.sum_up(screen)?;
     }
     Ok(Exit::Done)
+}
+
+/// The server is asked for the database of the same name, and for no other.
+fn ask_for(named: &mut Option<String>, database: String) -> Result<(), Failure> {
+    match named.replace(database.clone()) {
+        Some(named) if named != database => Err(Failure::Usage(format!(
+            "{database} of a snapshot can't be compared with {named} of a server: other names"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether there are files to compare. A path wants them; two databases don't.

@@ -13,6 +13,8 @@ pub enum Failure {
     Output(io::Error),
     /// Somebody pressed Ctrl-C where nothing had to be put in order.
     Interrupted,
+    /// Somebody was asked, and did not say yes.
+    Declined,
     /// Something of the library's or the system's failed, with its causes.
     Because(Box<dyn Error + Send + Sync>),
 }
@@ -39,7 +41,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Failure::Usage(_) => Exit::Usage,
-            Failure::Output(_) => Exit::Failed,
+            Failure::Output(_) | Failure::Declined => Exit::Failed,
             Failure::Interrupted => Exit::Interrupted,
             Failure::Because(error) => hint::exit(error.as_ref()),
         }
@@ -50,6 +52,7 @@ impl Failure {
         let error: &dyn Error = match self {
             Failure::Usage(what) => return vec![what.clone()],
             Failure::Interrupted => return vec!["interrupted".into()],
+            Failure::Declined => return vec!["not confirmed: nothing was changed".into()],
             Failure::Output(error) => {
                 return vec!["cannot write to standard output".into(), error.to_string()];
             }

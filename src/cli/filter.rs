@@ -1,8 +1,10 @@
 //! The flags that choose snapshots, the same for every verb that takes several.
 
-use icecore::verbs::select;
+use std::path::Path;
 
-use super::failure::Failure;
+use icecore::{mongo::shown_uri, verbs::select};
+
+use super::{deployment::is_uri, failure::Failure};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which snapshots")]
@@ -15,7 +17,7 @@ pub struct Filter {
     #[arg(long, value_name = "TAG[,TAG...]")]
     tag: Vec<String>,
 
-    /// Only snapshots of this path; given more than once, of all of them
+    /// Only snapshots of this path, or mongodb:// deployment; given more than once, of all of them
     #[arg(long, value_name = "PATH")]
     path: Vec<String>,
 }
@@ -24,6 +26,9 @@ impl Filter {
     /// Relative paths are those of the working directory, as `backup` takes them.
     pub fn to_select(&self) -> Result<select::Filter, Failure> {
         let absolute = |path: &String| {
+            if is_uri(Path::new(path)) {
+                return Ok(shown_uri(path));
+            }
             let absolute = std::path::absolute(path).map_err(|error| {
                 Failure::while_doing(format!("cannot make `{path}` an absolute path"), error)
             })?;

@@ -63,10 +63,15 @@ fn of_repository(error: &repo::Error) -> Option<Meaning> {
             Exit::NoRepository,
             "`icecore init` makes one, if the place is right and nothing is to be mounted there",
         ),
+        ConfigLost => say(
+            Exit::Damaged,
+            "`config` from a copy of the repository brings it back (`config-2` and `config-3` hold \
+             the same bytes); a new repository belongs elsewhere",
+        ),
         AlreadyThere => say(Exit::Failed, "`icecore snapshots` shows what is in it"),
         WrongPassword => say(
             Exit::WrongPassword,
-            "flags win over variables; `icecore key list` works with any password that opens",
+            "flags win over variables; of a file or a command it is the first line",
         ),
         LastKey => say(Exit::Failed, "`icecore key add` makes another one first"),
         NoSuchKey { .. } => say(Exit::Failed, "`icecore key list` shows which keys there are"),
@@ -94,11 +99,13 @@ fn of_store(error: &store::Error) -> Option<Meaning> {
     match error.kind {
         ErrorKind::Full => say(
             Exit::Failed,
-            "`icecore prune` frees what no snapshot needs; what was committed is whole",
+            "what was committed is whole; with a little room made there, `icecore prune` frees \
+             what no snapshot needs",
         ),
         ErrorKind::Denied => say(
             Exit::Failed,
-            "whose files are they, and which credentials are in AWS_ACCESS_KEY_ID?",
+            "on a disk: whose files are they, and may it be written? In a bucket: which \
+             credentials are in AWS_ACCESS_KEY_ID?",
         ),
         ErrorKind::Unavailable => {
             say(Exit::Failed, "run it again later: it goes on from what was stored")
@@ -112,9 +119,12 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
     match error {
         Store(error) => of_store(error),
         Cache(_) => say(Exit::Failed, "`--cache-dir DIR` or `--no-cache` use another one"),
-        Unreadable { .. } | Walk { .. } | BlobMissing { .. } | NoGoodCopy { .. } => {
-            say(Exit::Damaged, CHECK)
-        }
+        Unreadable { .. } => say(
+            Exit::Damaged,
+            "nothing was deleted. `icecore check` names all that is damaged; from a copy of the \
+             repository the object can be put back, and what is removed by hand is given up",
+        ),
+        Walk { .. } | BlobMissing { .. } | NoGoodCopy { .. } => say(Exit::Damaged, CHECK),
         SnapshotsShrank { .. } => say(
             Exit::Rollback,
             "an older state of the store was put back, or somebody removed snapshots by hand; \

@@ -32,7 +32,10 @@ pub enum Error {
     Quotes { command: String },
     #[error("the password from {place} is not valid UTF-8")]
     NotText { place: String },
-    #[error("cannot ask for the password here")]
+    #[error(
+        "cannot ask for the password here: without a terminal --password-file or \
+         ICECORE_PASSWORD_FILE says where it is"
+    )]
     Prompt(#[source] io::Error),
 }
 
@@ -119,10 +122,10 @@ fn of_file(path: &std::path::Path) -> Result<SecretString, Failure> {
     first_line(bytes, &name)
 }
 
-/// Without the line's end, which editors and `echo` add; anything else belongs to the password.
+/// Without its end, which editors and `echo` add; anything else of it belongs to the password.
 fn first_line(bytes: Vec<u8>, place: &str) -> Result<SecretString, Failure> {
     let bytes = Zeroizing::new(bytes);
-    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| Error::NotText { place: place.to_owned() })?;
     Ok(text.into())
@@ -142,12 +145,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_end_of_the_line_is_cut() {
+    fn the_first_line_without_its_end() {
         let read = |bytes: &[u8]| first_line(bytes.to_vec(), "here").unwrap();
         assert_eq!(read(b"secret\n").expose_secret(), "secret");
         assert_eq!(read(b"secret\r\n").expose_secret(), "secret");
         assert_eq!(read(b" two words ").expose_secret(), " two words ");
-        assert_eq!(read(b"line\n\n").expose_secret(), "line\n");
+        assert_eq!(read(b"line\nanother\n").expose_secret(), "line");
         assert!(first_line(vec![0xff], "here").is_err());
     }
 

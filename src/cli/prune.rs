@@ -236,7 +236,10 @@ fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Fa
             let host = session.host.as_deref().unwrap_or("an unknown host");
             screen.chat(&format!("session {} of {host} is at work", session.sid))?;
         }
-        screen.chat("what they may rely on is left to the next prune (--wait: wait for them)")?;
+        screen.chat(
+            "what they may rely on is left to the next prune (--wait: wait for them; --give-up \
+             SESSION: it was killed, and is not waited for)",
+        )?;
     }
     Ok(())
 }

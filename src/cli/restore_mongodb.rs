@@ -26,7 +26,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     memory,
-    screen::{self, Screen},
+    screen::{self, Screen, printable},
     units,
     watch::Watch,
 };
@@ -142,7 +142,15 @@ pub fn run(
     let outcome = prepared.carry_out(&watch.progress)?;
     watch.clear();
     show(&outcome, watch.started.elapsed(), screen)?;
-    Ok(exit(&outcome))
+    if outcome.conflicts() > 0 && conflict == verb::Conflict::Fail {
+        screen::warn("hint: `--conflict overwrite`, `skip`, `newest` or `merge` says what to do");
+    }
+    // An index or an option of the snapshot that another one there stands for.
+    let lacking = plan.collections.iter().any(|one| !one.notes.is_empty());
+    Ok(match exit(&outcome) {
+        Exit::Done if lacking => Exit::Troubles,
+        exit => exit,
+    })
 }
 
 fn options(
@@ -199,7 +207,7 @@ pub fn confirm(question: &str, screen: &mut Screen) -> Result<(), Failure> {
     io::stdin().lock().read_line(&mut answer).map_err(Failure::Output)?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::Interrupted),
+        _ => Err(Failure::Declined),
     }
 }
 
@@ -263,26 +271,32 @@ fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Fail
     let head = ["Collection", "There", "Insert", "Overwrite", "Merge", "Skip", "Equal", "Conflict"];
     screen.chat(&screen::table(&head, rows, &[2, 3, 4, 5, 6, 7]))?;
     for one in &plan.collections {
+        let name = shown(&one.to);
         for note in &one.notes {
-            screen.chat(&format!("{}: {note}", one.to))?;
+            screen.chat(&format!("{name}: {}", shown(note)))?;
         }
         if !one.indexes.is_empty() {
-            screen.chat(&format!("{}: builds {}", one.to, one.indexes.join(", ")))?;
+            screen.chat(&format!("{name}: builds {}", shown(&one.indexes.join(", "))))?;
         }
         for sample in &one.samples {
-            screen.chat(&format!("  {}", sample_line(&one.to.to_string(), sample)))?;
+            screen.chat(&format!("  {}", sample_line(&name, sample)))?;
         }
     }
     if plan.users + plan.roles > 0 {
         let users = units::counted(plan.users, "user", "users");
         screen.chat(&format!("merges {users} and {} roles", units::count(plan.roles)))?;
     }
-    plan.notes.iter().for_each(|note| screen::warn(&format!("warning: {note}")));
+    plan.notes.iter().for_each(|note| screen::warn(&format!("warning: {}", shown(note))));
     Ok(())
 }
 
+/// A name or a note with one in it, fit for a terminal.
+pub fn shown(name: &impl ToString) -> String {
+    printable(name.to_string().as_bytes())
+}
+
 fn renamed(from: &impl ToString, to: &impl ToString) -> String {
-    let (from, to) = (from.to_string(), to.to_string());
+    let (from, to) = (shown(from), shown(to));
     if from == to { from } else { format!("{from} -> {to}") }
 }
 
@@ -397,7 +411,6 @@ fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Re
     if outcome.conflicts() > 0 {
         let what = units::counted(outcome.conflicts(), "conflict", "conflicts");
         screen::warn(&format!("{what}: these documents stay as they are there"));
-        screen::warn("hint: `--conflict overwrite`, `skip`, `newest` or `merge` says what to do");
     }
     if let Some(undo) = outcome.undo {
         let short = undo.short();
@@ -407,32 +420,31 @@ fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Re
 }
 
 fn show_collection(one: &CollectionOutcome, screen: &mut Screen) -> Result<(), Failure> {
+    let name = shown(&one.to);
     match &one.check {
         Check::Whole { snapshot, live } if snapshot == live => {
             let documents = units::counted(live.documents, "document", "documents");
             let hash = &live.hash()[..16];
-            screen
-                .chat(&format!("{}: {documents}, the same as in the snapshot ({hash})", one.to))?;
+            screen.chat(&format!("{name}: {documents}, the same as in the snapshot ({hash})"))?;
         }
         Check::Whole { snapshot, live } => screen::warn(&format!(
-            "{}: {} documents there and {} in the snapshot, and they are not the same",
-            one.to,
+            "{name}: {} documents there and {} in the snapshot, and they are not the same",
             units::count(live.documents),
             units::count(snapshot.documents)
         )),
         Check::Beside { right, wrong: 0 } => {
             let documents = units::counted(*right, "document", "documents");
-            screen.chat(&format!("{}: {documents} stand as they should", one.to))?;
+            screen.chat(&format!("{name}: {documents} stand as they should"))?;
         }
         Check::Beside { wrong, .. } => {
             let documents = units::counted(*wrong, "document", "documents");
-            screen::warn(&format!("{}: {documents} do not stand as they should", one.to));
+            screen::warn(&format!("{name}: {documents} do not stand as they should"));
         }
         Check::Nothing => {}
     }
     for sample in &one.conflict_samples {
-        screen::warn(&format!("  {}", sample_line(&one.to.to_string(), sample)));
+        screen::warn(&format!("  {}", sample_line(&name, sample)));
     }
-    one.troubles.iter().for_each(|trouble| screen::warn(&format!("{}: {trouble}", one.to)));
+    one.troubles.iter().for_each(|trouble| screen::warn(&format!("{name}: {}", shown(trouble))));
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! `icecore undelete`: forgotten snapshots come back.
 
-use icecore::verbs::{select, undelete};
+use icecore::{
+    repo::Kept,
+    verbs::{select, undelete},
+};
 use serde_json::json;
 
 use super::{args::Global, exit::Exit, failure::Failure, open, screen::Screen, units};
@@ -37,6 +40,13 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     }
     for kept in chosen {
         let old = kept.sid.short();
+        // Tags may have been changed: its content is that of the first of its family.
+        let first = kept.snapshot.original.or(Some(kept.sid));
+        let is_it = |live: &&Kept| live.snapshot.original == first;
+        if let Some(live) = select::live(&all).find(is_it) {
+            screen.chat(&format!("{old} is there already, as {}", live.sid.short()))?;
+            continue;
+        }
         if args.dry_run {
             let time = units::local(kept.snapshot.time);
             screen.chat(&format!("would bring {old} of {time} back"))?;

@@ -30,6 +30,11 @@ impl Namespace {
         sound.then(|| Namespace::new(db, collection))
     }
 
+    /// Of users or roles.
+    pub fn is_authority(&self) -> bool {
+        self.db == "admin" && matches!(self.collection.as_str(), "system.users" | "system.roles")
+    }
+
     /// The key in a deployment's catalogue: the two names with NUL between.
     pub fn key(&self) -> Vec<u8> {
         [self.db.as_bytes(), &[0], self.collection.as_bytes()].concat()

@@ -16,6 +16,10 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("there is no repository")]
     NoRepository,
+    #[error(
+        "the configuration of the repository is gone: there are objects of one, and no `config`"
+    )]
+    ConfigLost,
     #[error("there is a repository already")]
     AlreadyThere,
     #[error("no key opens it with this password")]

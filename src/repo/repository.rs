@@ -17,7 +17,7 @@ use crate::{
     id::RepoId,
     limits::{CONTROL_MAX_BYTES, NODE_CACHE_BYTES, PACK_AIM_BYTES, READ_SPARE_BYTES},
     seal::{self, Compression, Keys, MasterKey, SlotHeader, SlotParams},
-    store::{self, Abilities, Name, Put, Store},
+    store::{self, Abilities, Name, Put, Store, list_all},
 };
 
 /// What sessions and snapshots name as their maker.
@@ -100,6 +100,9 @@ impl Repository {
         if read_configs(&*store)?.iter().any(|(_, copy)| copy.is_ok()) {
             return Err(Error::AlreadyThere);
         }
+        if holds_objects(&*store)? {
+            return Err(Error::ConfigLost);
+        }
         let repo_id = RepoId(ambient.random());
         let master = MasterKey::new(ambient.random());
         let keys = Keys::derive(&master, &repo_id);
@@ -140,7 +143,8 @@ impl Repository {
     ) -> Result<Repository, Error> {
         let copies = read_configs(&*store)?;
         if copies.iter().all(|(_, copy)| copy.as_ref().is_err_and(store::Error::is_not_found)) {
-            return Err(Error::NoRepository);
+            let lost = holds_objects(&*store).unwrap_or(false);
+            return Err(if lost { Error::ConfigLost } else { Error::NoRepository });
         }
         let mut damage = Vec::new();
         let unlocked = super::keys::unlock(&*store, password, &stated_ids(&copies), &mut damage)?;
@@ -275,6 +279,16 @@ fn read_configs(store: &dyn Store) -> Result<Vec<ConfigCopy>, Error> {
         read => Ok((copy, read)),
     };
     layout::CONFIGS.into_iter().map(read).collect()
+}
+
+/// Whether there are snapshots, packs or an index, of whatever repository.
+fn holds_objects(store: &dyn Store) -> Result<bool, Error> {
+    for kind in [layout::SNAPSHOTS, layout::INDEX, layout::PACKS] {
+        if !list_all(store, kind)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Which repositories the copies say that they belong to: a crashed `init` may have left a key of

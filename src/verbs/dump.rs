@@ -86,7 +86,23 @@ pub fn dump<R: ReadBlobs>(
         }
         file.finish()?;
     }
+    if form == Form::Bson && collections.iter().any(|one| one.namespace.is_authority()) {
+        auth_schema(to)?;
+    }
     Ok(outcome)
+}
+
+/// The version of the form in which users are stored, the same on every server since 3.0.
+const AUTH_SCHEMA: i32 = 5;
+
+/// mongorestore takes users only where the dump tells that version, as mongodump does.
+fn auth_schema(to: &Dump) -> Result<(), DumpError> {
+    let mut document = Writer::new();
+    document.push_str(b"_id", "authSchema");
+    document.push_i32(b"currentVersion", AUTH_SCHEMA);
+    let mut file = to.documents("admin", "system.version", "bson")?;
+    file.write(&document.finish())?;
+    file.finish()
 }
 
 fn line<E: std::error::Error>(doc: &[u8]) -> Result<(String, Fidelity), Error<E>> {

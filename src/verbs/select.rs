@@ -161,7 +161,7 @@ pub fn one<'a>(all: &'a [Kept], name: &Name, filter: &Filter) -> Result<&'a Kept
     match name {
         Name::Latest { back } => {
             let matching = backups(all, filter);
-            let place = matching.len().checked_sub(back + 1);
+            let place = matching.len().checked_sub(*back).and_then(|place| place.checked_sub(1));
             place.map(|place| matching[place]).ok_or_else(|| {
                 if matching.is_empty() {
                     NotOne::Unknown { name: name.clone() }
@@ -391,7 +391,9 @@ mod tests {
         for text in ["", "latest~", "latest~x", "later", "xyz", &"a".repeat(33)] {
             assert!(matches!(named(text, &any), Err(NotOne::Unreadable { .. })), "{text}");
         }
-        assert!(matches!(named("latest~3", &any), Err(NotOne::TooFarBack { have: 3, .. })));
+        for text in ["latest~3", "latest~18446744073709551615"] {
+            assert!(matches!(named(text, &any), Err(NotOne::TooFarBack { have: 3, .. })));
+        }
         assert!(matches!(named("dd", &any), Err(NotOne::Unknown { .. })));
         assert!(matches!(named("cc", &any), Err(NotOne::Forgotten { .. })));
         let Err(ambiguous) = named("aa", &any) else { panic!("two begin so") };

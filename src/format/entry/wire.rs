@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Serialize, Serializer,
+    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_bytes::Bytes;
 
 use super::{Entry, FileType, Kind, Stat, Time, Xattr};
@@ -82,14 +85,38 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     let read = T::deserialize(&mut reader).map_err(unreadable)?;
     // The reader does not tell where it is, but one that is at the end finds nothing more.
-    if let Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) =
-        IgnoredAny::deserialize(&mut reader)
-    {
+    if let Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) = Begun::deserialize(&mut reader) {
         return Ok(read);
     }
     let mut left = bytes;
     rmp_serde::from_read::<_, IgnoredAny>(&mut left).map_err(unreadable)?;
     Err(Error::Trailing { what: WHAT, bytes: left.len() })
+}
+
+/// Anything that begins. Unlike `IgnoredAny` it does not look into lists and maps, where it would
+/// meet the end of the bytes as well.
+struct Begun;
+
+impl<'de> Deserialize<'de> for Begun {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Begun, D::Error> {
+        from.deserialize_any(Begun)
+    }
+}
+
+impl<'de> Visitor<'de> for Begun {
+    type Value = Begun;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nothing")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Begun, A::Error> {
+        Err(A::Error::custom("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Begun, A::Error> {
+        Err(A::Error::custom("a map"))
+    }
 }
 
 fn impossible(field: &'static str, found: u64) -> Error {

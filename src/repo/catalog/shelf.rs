@@ -81,12 +81,18 @@ pub(super) struct Shelf {
 pub(super) struct Lock(#[expect(dead_code, reason = "the lock goes with the file")] File);
 
 impl Shelf {
-    /// Made if it is not there, for this user only.
+    /// Made if it is not there, for this user only. An error when it can't be read and written, as
+    /// another user's can't.
     pub fn shared(dir: &Path) -> io::Result<Shelf> {
         let mut builder = fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.recursive(true).create(dir)?;
-        Ok(Shelf { dir: dir.to_owned(), _own: None })
+        let shelf = Shelf { dir: dir.to_owned(), _own: None };
+        shelf.lock_file()?;
+        match shelf.read_manifest() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+            _ => Ok(shelf),
+        }
     }
 
     pub fn temporary() -> io::Result<Shelf> {
@@ -100,13 +106,16 @@ impl Shelf {
 
     /// `None`: another process is writing here now.
     pub fn lock(&self) -> io::Result<Option<Lock>> {
-        let path = self.dir.join(LOCK);
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let file = self.lock_file()?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Lock(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn lock_file(&self) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).mode(0o600).open(self.dir.join(LOCK))
     }
 
     pub fn table(&self, name: &str) -> PathBuf {

@@ -26,6 +26,8 @@ pub struct Files {
 struct Pair {
     documents: Option<PathBuf>,
     metadata: Option<PathBuf>,
+    /// Their file's name ends within an escape.
+    is_cut: bool,
 }
 
 /// What the server makes by itself, or what was only of use to servers of long ago.
@@ -88,22 +90,30 @@ fn database(path: &Path, db: &str) -> Result<Vec<Dumped>, DumpError> {
     let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
     for entry in list(path)? {
         let Some((has_documents, stem)) = kind_of(name_of(&entry)?) else { continue };
-        let name = unescaped(stem).ok_or_else(|| DumpError::Name { path: entry.clone() })?;
+        // One that was too long for a file may end within an escape; then the metadata tells it.
+        let (name, is_cut) = unescaped(stem).map_or((stem.to_owned(), true), |name| (name, false));
         if NOT_COLLECTIONS.contains(&name.as_str()) {
             continue;
         }
         // The documents of a time series lie under the name of its buckets.
         let name = name.strip_prefix(BUCKETS).filter(|_| has_documents).unwrap_or(&name).to_owned();
         let pair = pairs.entry(name).or_default();
+        pair.is_cut = is_cut;
         *(if has_documents { &mut pair.documents } else { &mut pair.metadata }) = Some(entry);
     }
     let mut found = Vec::new();
-    for (name, Pair { documents, metadata }) in pairs {
+    for (name, Pair { documents, metadata, is_cut }) in pairs {
         let text = metadata.as_deref().map(text_of).transpose()?;
         let told_by = metadata.or_else(|| documents.clone()).expect("one of them made the pair");
-        let namespace = Namespace::new(db, name);
+        let namespace = Namespace::new(db, name.as_str());
         let collection = metadata::collection(&told_by, namespace, text.as_deref())?;
+        if is_cut && collection.namespace.collection == name {
+            return Err(DumpError::Name { path: told_by });
+        }
         let documents = documents.filter(|_| collection.kind != Kind::View);
+        if documents.is_none() && collection.kind != Kind::View {
+            return Err(DumpError::NoDocuments { path: told_by });
+        }
         let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
         let bytes = documents.as_ref().map_or(0, size);
         let documents = documents.map_or(Documents::None, Documents::File);

@@ -22,6 +22,8 @@ pub enum DumpError {
     Metadata { path: PathBuf, source: ParseError },
     #[error("the metadata in {} has no {field} as it should be", path.display())]
     Field { path: PathBuf, field: &'static str },
+    #[error("the documents that go with {} are not there", path.display())]
+    NoDocuments { path: PathBuf },
     #[error("{} is no name of a collection", path.display())]
     Name { path: PathBuf },
 }

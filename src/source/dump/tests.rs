@@ -132,6 +132,12 @@ fn what_is_damaged_in_a_directory_is_named() {
     fs::remove_file(&metadata).unwrap();
     fs::write(temporary.path().join("shop/a%zz.bson"), "").unwrap();
     assert!(matches!(open(), Err(DumpError::Name { .. })));
+    // A name too long for a file is cut, and its metadata tells it.
+    let told = r#"{"options":{},"indexes":[],"collectionName":"azz","type":"collection"}"#;
+    fs::write(temporary.path().join("shop/a%zz.metadata.json"), told).unwrap();
+    assert_eq!(open().unwrap().collections()[0].collection.namespace.collection, "azz");
+    fs::remove_file(temporary.path().join("shop/a%zz.bson")).unwrap();
+    assert!(matches!(open(), Err(DumpError::NoDocuments { .. })));
     assert!(matches!(Dump::open(&bson.join("none")), Err(DumpError::Read { .. })));
 }
 

@@ -14,7 +14,8 @@ use crate::{
     source::{Error, Trouble},
 };
 
-/// A file that is open. It is read up to the size it had then, never beyond.
+/// A file that is open. It is read up to the size it had then, never beyond; one that tells no
+/// size and has content all the same, as in /proc, to its end.
 #[derive(Debug)]
 pub struct Content {
     fd: OwnedFd,
@@ -27,6 +28,7 @@ pub struct Content {
     data_end: u64,
     /// It may have holes after `data_end`.
     sparse: bool,
+    tells_no_size: bool,
 }
 
 /// What came next in a file.
@@ -61,8 +63,16 @@ impl Content {
             let _ = fadvise(&fd, 0, None, Advice::Sequential);
         }
         let sparse = stat.allocated < stat.size;
-        let data_end = if sparse { 0 } else { stat.size };
-        Ok(Content { fd, stat, key: key.to_vec(), end: stat.size, offset: 0, data_end, sparse })
+        let tells_no_size = stat.size == 0 && matches!(pread(&fd, &mut [0], 0), Ok(1));
+        let end = if tells_no_size { u64::MAX } else { stat.size };
+        let data_end = if sparse { 0 } else { end };
+        let key = key.to_vec();
+        Ok(Content { fd, stat, key, end, offset: 0, data_end, sparse, tells_no_size })
+    }
+
+    /// Nothing is known of its length before it is read.
+    pub fn tells_no_size(&self) -> bool {
+        self.tells_no_size
     }
 
     /// Of the open file, when it was opened.
@@ -148,7 +158,8 @@ impl Content {
         let before = self.stat;
         let recorded = Stat { size: self.offset, ..before };
         // (A changed ctime alone is a matter of names and modes.)
-        let same = now.size == self.offset && now.mtime == before.mtime;
+        let wanted = if self.tells_no_size { 0 } else { self.offset };
+        let same = now.size == wanted && (now.mtime == before.mtime || self.tells_no_size);
         let changed = (!same).then(|| {
             self.trouble_of(Error::Changed {
                 bytes_before: before.size,

@@ -37,7 +37,8 @@ fn databases(link: &Link, options: &Options) -> Result<Vec<String>, Error> {
         let admin = (options.users_and_roles && db != "admin").then(|| "admin".to_owned());
         return Ok(admin.into_iter().chain([db.clone()]).collect());
     }
-    let command = rawdoc! { "listDatabases": 1, "nameOnly": true, "authorizedDatabases": true };
+    // All of them: a user who may not ask for that is told so, and gets no part of a backup.
+    let command = rawdoc! { "listDatabases": 1, "nameOnly": true, "authorizedDatabases": false };
     let reply = link.ask("admin", command.as_bytes())?;
     let malformed =
         |why: String| Error::Malformed { what: "the list", namespace: "databases".to_owned(), why };
@@ -60,7 +61,7 @@ pub(super) fn is_wanted(namespace: &Namespace, options: &Options) -> bool {
     if db == "local" || db == "config" {
         return false;
     }
-    if db == "admin" && matches!(collection.as_str(), "system.users" | "system.roles") {
+    if namespace.is_authority() {
         return options.users_and_roles;
     }
     if options.db.as_ref().is_some_and(|only| only != db) {

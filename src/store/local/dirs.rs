@@ -111,8 +111,7 @@ impl Dirs {
     pub fn sync_dir(&self, dir: &OwnedFd) -> io::Result<()> {
         self.assert_sound()?;
         match (self.sync)(dir.as_fd()) {
-            // Some network and FUSE file systems have no such call for directories.
-            Err(error) if [Errno::INVAL, Errno::NOTSUP].contains(&errno_of(&error)) => Ok(()),
+            Err(error) if is_no_such_call(&error) => Ok(()),
             Err(error) => {
                 self.broken.store(true, Ordering::SeqCst);
                 Err(error)
@@ -138,6 +137,11 @@ pub fn lasts(dir: &str) -> bool {
     dir.rsplit_once('/').is_none_or(|(parent, _)| parent == PACKS)
 }
 
+/// Some network and FUSE file systems can't sync directories.
+fn is_no_such_call(error: &io::Error) -> bool {
+    [Errno::INVAL, Errno::NOTSUP].contains(&errno_of(error))
+}
+
 fn errno_of(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
@@ -158,7 +162,10 @@ pub fn create_root(path: &Path) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
         if let Some(parent) = dir.parent() {
-            fs::File::open(parent)?.sync_all()?;
+            match fs::File::open(parent)?.sync_all() {
+                Err(error) if !is_no_such_call(&error) => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! The order is PROTOCOL.md's: a temporary of its own in the same directory, written and synced;
 //! linked to the name, which fails when the name is taken; the temporary's name removed; the
-//! directory synced. `docs/decisions/0001-local-store-write-order.md` has the reasons.
+//! directory synced. `docs/decisions/0001-how-a-local-store-writes.md` has the reasons.
 
 use std::{
     fs::File,

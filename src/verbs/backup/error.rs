@@ -20,6 +20,8 @@ pub enum Error<E: std::error::Error + 'static> {
     Unwritable(#[source] format::Error),
     #[error("there is nothing to back up: none of the sources is there")]
     NoSource,
+    #[error("there is nothing to back up: no collection is there that was asked for")]
+    NoCollections,
     #[error("the source failed, so no snapshot is made")]
     Source(#[source] source::Error),
     #[error("the MongoDB deployment can't be captured, so no snapshot is made")]

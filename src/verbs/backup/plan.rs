@@ -59,14 +59,16 @@ pub fn plan(
             Some(known) => look_up(known, &found.key)?,
             None => None,
         };
-        let is_same = before.is_some_and(|before| before == StatKey::of(stat));
+        // As a backup judges and counts.
+        let bytes = if found.is_file() { stat.size } else { 0 };
+        let is_same = before.is_some_and(|before| found.passage || before == StatKey::of(stat));
         if is_same && !force {
-            counts.unmodified(stat.file_type, stat.size);
+            counts.unmodified(stat.file_type, bytes);
         } else {
-            counts.fresh(stat.file_type, stat.size, before.is_some());
-            bytes_to_read += if found.is_file() { stat.size } else { 0 };
+            counts.fresh(stat.file_type, bytes, before.is_some());
+            bytes_to_read += bytes;
         }
-        progress.done(1, stat.size);
+        progress.done(1, bytes);
     }
     if walk.roots_found() == 0 {
         return Err(Error::NoSource);

@@ -7,7 +7,7 @@ use super::{
     pool::Chunks,
 };
 use crate::{
-    format::entry::{Entry, FileType},
+    format::entry::{Entry, FileType, Time},
     limits,
     repo::WriteBlobs,
     source::{self, files::Found},
@@ -109,7 +109,8 @@ impl<'a, W: WriteBlobs> Worker<'a, W> {
         let mut content = found.open()?;
         let mut entry = self.complete(found, Some(&content))?;
         let is_sparse = found.stat.allocated < found.stat.size;
-        let pieces = if found.stat.size > limits::CHUNK_MIN_BYTES as u64 || is_sparse {
+        let is_long = found.stat.size > limits::CHUNK_MIN_BYTES as u64;
+        let pieces = if is_long || is_sparse || content.tells_no_size() {
             self.content.store(&mut content)?
         } else {
             let bytes = self.content.read_small(&mut content, found.stat.size as usize)?;
@@ -133,9 +134,11 @@ impl<'a, W: WriteBlobs> Worker<'a, W> {
         found: &Found,
         content: Option<&source::files::Content>,
     ) -> Result<Entry, source::Trouble> {
-        let (entry, lacking) = found.complete(&self.run.names, content)?;
+        let (mut entry, lacking) = found.complete(&self.run.names, content)?;
         if let Some(trouble) = lacking {
             self.run.progress.trouble(trouble.into());
+            // Not what it is: the next backup looks at it again.
+            entry.ctime = Time::default();
         }
         Ok(entry)
     }

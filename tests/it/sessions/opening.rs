@@ -1,6 +1,9 @@
 //! Repositories made, opened, and opened no more.
 
-use icecore::store::{ErrorKind, Name};
+use icecore::{
+    repo::layout,
+    store::{ErrorKind, Name},
+};
 
 use super::*;
 
@@ -173,4 +176,18 @@ fn a_repository_from_the_future_is_refused_with_its_reason() {
     let Err(error) = world.try_open(world.memory.clone(), small_packs()) else { panic!() };
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("version 2"), "{source}");
+}
+
+#[test]
+fn a_repository_without_its_config_is_not_taken_for_none() {
+    let world = World::new(43);
+    commit(&world.open(), 0..3).unwrap();
+    for copy in layout::CONFIGS {
+        world.memory.remove(&layout::config(copy)).unwrap();
+    }
+    let opened = world.try_open(world.memory.clone(), small_packs());
+    assert!(matches!(opened, Err(Error::ConfigLost)));
+    let (ambient, store) = (world.ambient.clone(), world.memory.clone());
+    let made = Repository::init(store, &password(), &cheap(), small_packs(), ambient);
+    assert!(matches!(made, Err(Error::ConfigLost)));
 }

@@ -78,14 +78,20 @@ fn what_is_written_is_read() {
 #[test]
 fn cut_at_every_length_or_made_longer_it_is_refused() {
     for entry in all_kinds() {
-        let mut bytes = entry.encode().unwrap();
+        let bytes = entry.encode().unwrap();
         for length in 0..bytes.len() {
             assert!(Entry::decode(&bytes[..length]).is_err(), "{length} of {bytes:02x?}");
             assert!(StatKey::decode(&bytes[..length]).is_err(), "{length} of {bytes:02x?}");
         }
-        bytes.extend([0xc1, 0x00]);
-        let refused = Entry::decode(&bytes);
-        assert!(matches!(refused, Err(Error::Trailing { bytes: 2, .. })), "{refused:?}");
+        // Something, the beginning of a list, that of a map, and of a list with something in it.
+        for more in [&[0xc1, 0x00][..], &[0x91], &[0x81], &[0x92, 0x01]] {
+            let refused = Entry::decode(&[&bytes, more].concat());
+            let left = more.len();
+            assert!(
+                matches!(refused, Err(Error::Trailing { bytes, .. }) if bytes == left),
+                "{refused:?}"
+            );
+        }
     }
 }
 

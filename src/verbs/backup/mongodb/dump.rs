@@ -95,6 +95,9 @@ pub(in crate::verbs::backup) fn take_in<W: WriteBlobs>(
     ground.progress.phase("documents");
     tell_of_oplog(source, ground.progress);
     let wanted = wanted(source);
+    if wanted.is_empty() {
+        return Err(Error::NoCollections);
+    }
     ground.progress.expect(0, wanted.iter().map(|dumped| dumped.bytes).sum());
     let previous = Previous::read(ground.writer, old)?;
     let catalogue: Vec<_> = wanted.iter().map(|dumped| dumped.collection.clone()).collect();

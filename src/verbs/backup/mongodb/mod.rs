@@ -100,6 +100,9 @@ fn capture_once<W: WriteBlobs>(
     let mut scanned = lanes::scan_all(ground, &capture, &collections, previous)?;
     let settled = settle(ground, &mut capture, &mut scanned, previous)?;
     let Settled { point, catalogue, mut changes } = settled;
+    if catalogue.is_empty() {
+        return Err(Error::NoCollections);
+    }
     let mut written = Catalogue::new(ground, old);
     let mut documents =
         Compared { deleted: previous.documents_gone(&catalogue), ..Compared::default() };
