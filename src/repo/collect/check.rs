@@ -117,9 +117,7 @@ pub fn check(
     ground.load_index(&mut checked.strange)?;
     let sizes = ground.packs()?;
     checked.packs = sizes.len() as u64;
-    let unindexed: Vec<PackId> =
-        sizes.keys().filter(|id| !ground.catalog.is_live(id)).copied().collect();
-    let bad_packs = compare_with_index(ground, &sizes, &mut checked)?;
+    let (bad_packs, unindexed) = compare_with_index(ground, &sizes, &mut checked)?;
     let damage = ground.known_damage(&mut checked.strange)?;
     let chosen = choose(ground, &sizes, read_data);
     let mut needs = Needs { ground, slots, damage, sizes };
@@ -295,12 +293,12 @@ fn read_all(
     Ok(())
 }
 
-/// Gives the packs of which nothing can be used.
+/// Gives the packs of which nothing can be used, and those that no index names.
 fn compare_with_index(
     ground: &Ground,
     sizes: &BTreeMap<PackId, u64>,
     checked: &mut Checked,
-) -> Result<BTreeSet<PackId>, Error> {
+) -> Result<(BTreeSet<PackId>, Vec<PackId>), Error> {
     let sets = ground.sets()?;
     let condemned: BTreeSet<&PackId> = sets.values().flat_map(|set| &set.packs).collect();
     let is_missing = |id: &PackId| !sizes.contains_key(id) && !condemned.contains(id);
@@ -323,16 +321,22 @@ fn compare_with_index(
         bad.insert(info.id);
         checked.damaged.push(DamagedPack { pack: info.id, fault });
     }
+    if sizes.keys().any(|id| !ground.catalog.is_live(id)) {
+        // Perhaps only since it was read: whoever put them indexes them next.
+        ground.load_index(&mut Vec::new())?;
+    }
+    let mut unindexed = Vec::new();
     for (id, size_bytes) in sizes.iter().filter(|(id, _)| !ground.catalog.is_live(id)) {
         let Some(table) = ground.table_of(id, *size_bytes)? else { continue };
         checked.unindexed += 1;
+        unindexed.push(*id);
         if let Err(error) = table {
             bad.insert(*id);
             checked.damaged.push(DamagedPack { pack: *id, fault: Fault::Table(error) });
         }
     }
     survey::adopt_packs(ground, sizes, false, &mut Vec::new())?;
-    Ok(bad)
+    Ok((bad, unindexed))
 }
 
 /// With their sizes.
