@@ -117,9 +117,12 @@ fn named(
     }
 }
 
-/// This machine and this user, by their names.
+/// This machine and this user, by their names. Whoever names the machine otherwise in his snapshots
+/// finds the records of restores there, too.
 pub fn ambient() -> Ambient {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let named = environment::text("ICECORE_HOST").ok().flatten();
+    let nodename = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = named.unwrap_or_else(nodename);
     let user = uzers::get_current_username().map(|name| name.to_string_lossy().into_owned());
     Ambient::real(host, user.unwrap_or_else(|| uzers::get_current_uid().to_string()))
 }
