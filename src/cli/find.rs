@@ -1,7 +1,7 @@
 //! `icecore find`: in which snapshots a file is, or which documents of a collection.
 
 use icecore::{
-    format::entry::FileType,
+    format::{catalogue::CollectionKind, entry::FileType},
     repo::{self, Kept},
     verbs::{
         deployment::{self, Bounds},
@@ -141,6 +141,11 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
         if id.is_some() {
             return Err(Failure::Usage(format!(
                 "`{text}` is one document: `icecore cat` shows it"
+            )));
+        }
+        if query.is_some() && collection.record.kind == CollectionKind::TimeSeries {
+            return Err(Failure::Usage(format!(
+                "`{text}` is a time series: a query can't be asked of the buckets that are kept"
             )));
         }
         for found in deployment::documents(&reader, &collection, &bounds)? {

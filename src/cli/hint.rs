@@ -180,6 +180,9 @@ fn of_restore_mongodb(error: &verbs::restore_mongodb::Error) -> Option<Meaning> 
     match error {
         Cancelled => Some((Exit::Interrupted, None)),
         NoMongodb => say(Exit::Failed, "`icecore restore SNAPSHOT --target DIR` restores files"),
+        QueryOfBuckets { namespace } => {
+            Some((Exit::Usage, Some(format!("`--ns-exclude '{namespace}'` leaves it out"))))
+        }
         NoSuch { .. } | NothingChosen => {
             say(Exit::Failed, "`icecore ls SNAPSHOT:DATABASE` shows what is in it")
         }

@@ -86,6 +86,12 @@ pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
         let (first, second, database) = (first.clone(), second.clone(), database.clone());
         return Err(Error::TwoDatabases { first, second, database });
     }
+    let is_series = |one: &&Chosen| one.record.kind == CollectionKind::TimeSeries;
+    if options.matches.is_some()
+        && let Some(series) = chosen.iter().find(is_series)
+    {
+        return Err(Error::QueryOfBuckets { namespace: series.from.clone() });
+    }
     no_two_become_one(&chosen)?;
     chosen.sort_by_key(|one| one.record.kind == CollectionKind::View);
     Ok(chosen)

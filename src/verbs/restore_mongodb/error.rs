@@ -33,6 +33,8 @@ pub enum Error {
     NoSuch { what: String },
     #[error("of the snapshot's collections none is chosen")]
     NothingChosen,
+    #[error("a query can't be asked of the time series {namespace}: buckets of it are kept")]
+    QueryOfBuckets { namespace: Namespace },
     #[error("a collection can't be renamed so")]
     Rename(#[from] RenameError),
     #[error("collections of {first} and of {second} can't all go into the database {database}")]
