@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use icecore::{
-    repo::collect::{DamagedPack, Fault, ReadData},
+    repo::collect::{DamagedPack, Fault, ReadData, Strange},
     verbs::check::{self, DeploymentDamage, DocumentGap, Outcome},
 };
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
     for object in &outcome.objects {
         screen.line(&format!("damaged: {}", printable(object.as_bytes())))?;
     }
-    for strange in &checked.strange {
+    for strange in told_only_here(outcome) {
         let (object, error) = (printable(strange.object.as_bytes()), &strange.error);
         screen.line(&format!("damaged: {object}: {error}"))?;
     }
@@ -151,6 +151,14 @@ fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
         screen.line("no snapshot needs what is damaged")?;
     }
     Ok(())
+}
+
+/// What the collector met and the repository has not told already.
+fn told_only_here(outcome: &Outcome) -> impl Iterator<Item = &Strange> {
+    outcome.checked.strange.iter().filter(|strange| {
+        let is_it = |told: &String| told.starts_with(&format!("{}:", strange.object));
+        !outcome.objects.iter().any(is_it)
+    })
 }
 
 fn name_documents(damage: &DeploymentDamage, screen: &mut Screen) -> Result<(), Failure> {
@@ -241,7 +249,7 @@ fn document(outcome: &Outcome, took: Duration) -> Value {
         .collect();
     json!({
         "message_type": "summary",
-        "num_errors": errors + checked.strange.len() + outcome.objects.len(),
+        "num_errors": errors + told_only_here(outcome).count() + outcome.objects.len(),
         "snapshots": checked.snapshots,
         "packs": checked.packs,
         "packs_read": checked.packs_read,

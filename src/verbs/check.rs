@@ -100,7 +100,8 @@ fn touched(
     let mut touched = Vec::new();
     let mut collections = Collections::new(reader, bad);
     progress.expect(all.len() as u64, 0);
-    for kept in all {
+    // Of forgotten ones a prune may have freed what only they needed.
+    for kept in all.iter().filter(|kept| kept.forgotten.is_none()) {
         if progress.is_cancelled() {
             return Err(collect::Error::Cancelled.into());
         }
