@@ -8,6 +8,7 @@ mod blob;
 mod control;
 mod error;
 mod keys;
+mod memory;
 mod scratch;
 mod slot;
 mod squeeze;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{
     Error, FORMAT_VERSION, MasterKey,
     aead::{self, TAG_BYTES},
+    memory::Blocks,
 };
 use crate::{
     id::RepoId,
@@ -205,8 +206,9 @@ fn stretch(password: &[u8], salt: &[u8; 32], params: &SlotParams) -> Result<Stre
     let out_of_bounds = |_| Error::SlotParams { memory_kib, passes, lanes };
     let argon = Params::new(memory_kib, passes, lanes, Some(64)).map_err(out_of_bounds)?;
     let mut okm = Zeroizing::new([0; 64]);
+    let blocks = Blocks::new(memory_kib).map_err(|_| Error::SlotMemory { memory_kib })?;
     Argon2::new(Algorithm::Argon2id, Version::V0x13, argon)
-        .hash_password_into(password, salt, &mut *okm)
+        .hash_password_into_with_memory(password, salt, &mut *okm, blocks)
         .map_err(|_| Error::SlotMemory { memory_kib })?;
     Ok(Stretched(okm))
 }

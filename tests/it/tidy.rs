@@ -318,15 +318,15 @@ fn the_library_prints_nothing_reads_no_environment_and_never_exits() {
 }
 
 #[test]
-fn unsafe_code_stands_in_two_files() {
+fn unsafe_code_stands_in_three_files() {
     let with: Vec<String> = sources()
         .into_iter()
         .filter(|source| source.room().is_some() && source.code.contains("unsafe {"))
         .map(|source| source.name)
         .collect();
-    let allowed = ["src/cli/memory.rs", "src/repo/catalog/mapped.rs"];
+    let allowed = ["src/cli/memory.rs", "src/repo/catalog/mapped.rs", "src/seal/memory.rs"];
     let others: Vec<_> = with.iter().filter(|name| !allowed.contains(&name.as_str())).collect();
-    assert!(others.is_empty(), "more than the mapping and the allocator's setting: {others:?}");
+    assert!(others.is_empty(), "more than two mappings and the allocator's setting: {others:?}");
 }
 
 /// Comments, strings and character literals made blank, newlines kept.

@@ -1,4 +1,4 @@
-//! The one file that maps memory: a small table of the cache, read where it lies.
+//! The one file that maps files: a small table of the cache, read where it lies.
 
 #![allow(unsafe_code)]
 

@@ -69,7 +69,7 @@ impl Uploads {
     pub fn send(&self, cell: Arc<PackCell>) {
         let sender = self.sender.lock().expect("no code panics holding it").clone();
         self.progress().in_upload += 1;
-        if !sender.is_some_and(|sender| sender.send(cell.clone()).is_ok()) {
+        if sender.is_none_or(|sender| sender.send(cell.clone()).is_err()) {
             cell.lost();
             self.ended();
         }
