@@ -138,11 +138,20 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
 
     // One who may read a database captures that, at one moment, without the oplog.
     let reader = user("reader", vec![doc! { "role": "read", "db": "shop" }]);
+    let silent = icecore::progress::Progress::silent();
+    let of_shop = |link: &Link, consistency| {
+        let db = Some("shop".into());
+        let options = icecore::source::mongo::Options { db, consistency, ..super::options() };
+        icecore::source::mongo::Capture::begin(link, options, &silent)
+    };
     if has(Ability::ReadAsOfAMoment) {
-        let capture = begin(&reader, Wanted::Auto).unwrap();
+        let capture = of_shop(&reader, Wanted::Auto).unwrap();
         assert_eq!(scan_all(&capture)["shop.orders"].len(), 100);
     }
-    let error = begin(&reader, Wanted::Oplog).err().unwrap();
+    // All databases are not those that he happens to see.
+    let error = begin(&reader, Wanted::Auto).err().unwrap();
+    assert!(error.to_string().contains("`listDatabases` on {cluster: true}"), "{error}");
+    let error = of_shop(&reader, Wanted::Oplog).err().unwrap();
     assert!(
         error.to_string().contains(r#"`find` on {db: "local", collection: "oplog.rs"}"#),
         "{error}"
@@ -151,13 +160,7 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
     assert!(hint.contains(r#"db.grantRolesToUser("reader", ["backup"])"#), "{hint}");
 
     let stranger = user("stranger", vec![]);
-    let options = icecore::source::mongo::Options {
-        db: Some("shop".into()),
-        consistency: Wanted::Plain,
-        ..super::options()
-    };
-    let silent = icecore::progress::Progress::silent();
-    let error = icecore::source::mongo::Capture::begin(&stranger, options, &silent).err().unwrap();
+    let error = of_shop(&stranger, Wanted::Plain).err().unwrap();
     assert!(matches!(&error, Error::Server(error) if error.is_unauthorized()), "{error}");
     assert!(error.to_string().contains("listCollections"), "{error}");
 
