@@ -110,6 +110,7 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
     let keeper = user("keeper", vec![doc! { "role": "backup", "db": "admin" }]);
     assert_eq!(keeper.facts().history_window.is_some(), has(Ability::ReadAsOfAMoment));
     assert!(!keeper.facts().uri.contains("keeper"), "{}", keeper.facts().uri);
+    let silent = icecore::progress::Progress::silent();
     for consistency in [Wanted::Auto, Wanted::Oplog, Wanted::Snapshot] {
         if consistency == Wanted::Snapshot && !can(Ability::ReadAsOfAMoment) {
             continue;
@@ -119,7 +120,6 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
             users_and_roles: true,
             ..super::options()
         };
-        let silent = icecore::progress::Progress::silent();
         let mut capture =
             icecore::source::mongo::Capture::begin(&keeper, options, &silent).unwrap();
         let orders = capture.collections().find(|one| one.namespace.db == "shop").unwrap();
@@ -138,7 +138,6 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
 
     // One who may read a database captures that, at one moment, without the oplog.
     let reader = user("reader", vec![doc! { "role": "read", "db": "shop" }]);
-    let silent = icecore::progress::Progress::silent();
     let of_shop = |link: &Link, consistency| {
         let db = Some("shop".into());
         let options = icecore::source::mongo::Options { db, consistency, ..super::options() };
