@@ -1,22 +1,21 @@
-//! The memory that Argon2id fills: mapped, in huge pages where the system has such.
+//! The memory that Argon2id fills, mapped.
 
 #![allow(unsafe_code)]
 
 use std::io;
 
 use argon2::Block;
-use memmap2::{Advice, MmapMut};
+use memmap2::MmapMut;
 
-/// Zeros at first, and given back when dropped. Argon2id jumps about in it, and 64 MiB are 16,000
-/// pages to fault in and to look up, or 32 huge ones: that is a quarter of its time.
+/// Zeros at first, and given back when dropped. Its pages are made by the threads that fill them:
+/// the library's own buffer is made zero by one thread before, a quarter of the time for 64 MiB.
 pub(super) struct Blocks(MmapMut);
 
 impl Blocks {
+    // (Not in huge pages: where the page cache has taken all memory, the kernel moves pages about
+    // to make such, and that takes longer than they save.)
     pub fn new(memory_kib: u32) -> io::Result<Blocks> {
-        let map = MmapMut::map_anon(memory_kib as usize * Block::SIZE)?;
-        // Only advice: without huge pages it takes longer.
-        let _ = map.advise(Advice::HugePage);
-        Ok(Blocks(map))
+        Ok(Blocks(MmapMut::map_anon(memory_kib as usize * Block::SIZE)?))
     }
 }
 
