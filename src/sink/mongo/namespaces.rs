@@ -108,6 +108,23 @@ pub fn create(
     }
 }
 
+/// What a server of `version` can't have of a collection with these `options`, and since when others
+/// can: without it the collection would be another. Other options that it does not know are left
+/// out by [`create`].
+pub fn beyond(version: (u32, u32, u32), options: &[u8]) -> Option<(&'static str, &'static str)> {
+    let is_in = |document: &[u8], name: &[u8]| matches!(get(document, name), Ok(Some(_)));
+    let series = document_in(options, SERIES.as_bytes());
+    let rounds = series.is_some_and(|series| is_in(series, b"bucketRoundingSeconds"));
+    let (major, minor, _) = version;
+    [
+        (series.is_some(), (5, 0), ("a time series", "5.0")),
+        (rounds, (6, 3), ("a time series with buckets of its own rounding", "6.3")),
+        (is_in(options, b"clusteredIndex"), (5, 3), ("a clustered collection", "5.3")),
+    ]
+    .into_iter()
+    .find_map(|(is_it, since, told)| (is_it && (major, minor) < since).then_some(told))
+}
+
 fn create_command(
     place: &Namespace,
     options: &[u8],
@@ -208,4 +225,34 @@ pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
 /// Whether options say that a collection is capped.
 pub fn is_capped(options: &[u8]) -> bool {
     is_true(options, b"capped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_collections_that_came_with_later_servers() {
+        let with = |name: &[u8], value: Writer| {
+            let mut options = Writer::new();
+            options.push_doc(name, &value.finish());
+            options.finish()
+        };
+        let series = with(b"timeseries", Writer::new());
+        let mut rounding = Writer::new();
+        rounding.push_i32(b"bucketRoundingSeconds", 60);
+        let rounding = with(b"timeseries", rounding);
+        let clustered = with(b"clusteredIndex", Writer::new());
+        let plain = with(b"validator", Writer::new());
+        let since = |version, options: &[u8]| beyond(version, options).map(|(_, since)| since);
+        for (version, expected) in [
+            ((4, 4, 2), [Some("5.0"), Some("5.0"), Some("5.3"), None]),
+            ((5, 0, 4), [None, Some("6.3"), Some("5.3"), None]),
+            ((5, 3, 0), [None, Some("6.3"), None, None]),
+            ((7, 0, 1), [None; 4]),
+        ] {
+            let found = [&series, &rounding, &clustered, &plain];
+            assert_eq!(found.map(|options| since(version, options)), expected, "{version:?}");
+        }
+    }
 }

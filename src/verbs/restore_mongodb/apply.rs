@@ -243,6 +243,8 @@ impl CollectionOutcome {
 pub(super) fn start(job: &Job) -> CollectionOutcome {
     let counts = &job.plan.counts;
     let conflicts = job.plan.samples.iter().filter(|sample| sample.what == "conflict");
+    let left_out = job.plan.fate == Fate::Blocked && counts.conflict == 0;
+    let why = job.plan.notes.iter().filter(|_| left_out);
     CollectionOutcome {
         from: job.plan.from.clone(),
         to: job.plan.to.clone(),
@@ -257,7 +259,7 @@ pub(super) fn start(job: &Job) -> CollectionOutcome {
         bytes: 0,
         conflict_samples: conflicts.cloned().collect(),
         indexes: Vec::new(),
-        troubles: Vec::new(),
+        troubles: why.map(|why| format!("it was not restored: {why}")).collect(),
         check: Check::Nothing,
     }
 }

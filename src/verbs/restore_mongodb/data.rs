@@ -52,8 +52,8 @@ impl Prepared<'_> {
     ) -> Result<Work, Error> {
         progress.at(|| job.plan.to.to_string());
         let (outcome, written) = (start(job), Digest::default());
-        let mut work =
-            Work { outcome, expires: false, written, stays: false, troubles: Vec::new() };
+        let troubles = outcome.troubles.clone();
+        let mut work = Work { outcome, expires: false, written, stays: false, troubles };
         if job.plan.fate == Fate::Replace {
             let came = self.came_since(job, recorded, progress)?;
             if came > 0 {

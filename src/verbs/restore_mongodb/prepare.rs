@@ -145,12 +145,14 @@ impl Planner<'_> {
     fn job(&self, chosen: Chosen, there: Option<&Existing>) -> Result<Job, Error> {
         let record = &chosen.record;
         let place = place_of(record.kind, &chosen.to);
+        let beyond = self.beyond(record);
         let fate = match there {
             None => Fate::Create,
             Some(_) if self.options.drop && !sink::is_fixed(&chosen.to) => Fate::Replace,
             Some(there) if there.kind == kind_name(record.kind) => Fate::Keep,
             Some(_) => Fate::Blocked,
         };
+        let fate = if beyond.is_some() && fate != Fate::Keep { Fate::Blocked } else { fate };
         let range = choose::range(self.reader, &chosen, &self.options.scope)?;
         let plan = CollectionPlan {
             from: chosen.from.clone(),
@@ -178,6 +180,10 @@ impl Planner<'_> {
             job.plan.notes.push("a server does not let it be dropped: it stays".into());
         }
         match (fate, there) {
+            (Fate::Blocked, _) if beyond.is_some() => {
+                job.build.clear();
+                job.plan.notes.extend(beyond);
+            }
             (Fate::Create, _) | (_, None) => self.create(&mut job)?,
             (Fate::Replace, Some(there)) => {
                 self.create(&mut job)?;
@@ -188,6 +194,18 @@ impl Planner<'_> {
         }
         job.plan.indexes = job.build.iter().map(|spec| sink::name_of(spec)).collect();
         Ok(job)
+    }
+
+    /// Why the server can't have such a collection, if it can't.
+    fn beyond(&self, record: &CollectionRecord) -> Option<String> {
+        let facts = self.link.facts();
+        let (what, since) = sink::beyond(facts.version, &record.options)?;
+        let version = facts.version_text();
+        let note = format!("{what}, which servers have since {since}, and not this {version}");
+        Some(match record.kind {
+            CollectionKind::TimeSeries => note,
+            _ => format!("{note}; an ordinary one that is there already takes its documents"),
+        })
     }
 
     fn documents(&self, job: &Job, root: &Root) -> Documents<'_, Reader> {

@@ -69,7 +69,7 @@ pub enum Fate {
     Replace,
     /// It is there, and stays.
     Keep,
-    /// What is there can't take it.
+    /// What is there can't take it, or the server can't have it; the notes say which.
     Blocked,
 }
 

@@ -7,7 +7,7 @@ use mongodb::bson::{
 
 use super::*;
 use crate::{
-    mongod::{Ability, can},
+    mongod::{Ability, can, has},
     sink_mongo::awkward,
 };
 
@@ -282,4 +282,55 @@ fn users_and_roles_come_back_when_asked_for() {
     let error = refused.err().expect("it needs to read");
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("not allowed") && cause.contains("orders"), "{cause}");
+}
+
+#[test]
+fn what_came_with_later_servers_is_told_in_the_plan_and_the_rest_is_restored() {
+    let deployment = Deployment::replica_set();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let names = ["clustered", "plain", "series"];
+    let documents = || (0..3).map(|id| doc! { "_id": id }).collect();
+    names.iter().for_each(|name| insert(&deployment, "d", name, documents()));
+    let by_id = doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_", "unique": true };
+    let rounding = doc! { "timeField": "t", "bucketMaxSpanSeconds": 60,
+    "bucketRoundingSeconds": 60 };
+    let kept = scene.capture_as(&link, &["d"], |name, record| match name {
+        "clustered" => {
+            record.options = doc! { "clusteredIndex": &by_id }.to_vec().unwrap();
+            record.id_index = None;
+        }
+        // Servers have that since 6.3.
+        "series" => {
+            record.kind = CollectionKind::TimeSeries;
+            record.options = doc! { "timeseries": &rounding }.to_vec().unwrap();
+        }
+        _ => {}
+    });
+    deployment.command("d", doc! { "dropDatabase": 1 });
+    let clusters = has(Ability::ClusteredCollections);
+    let of_clustered = if clusters { Fate::Create } else { Fate::Blocked };
+    let expected = [of_clustered, Fate::Create, Fate::Blocked];
+
+    let (plan, outcome) = scene.restore(&link, &kept, scene.options());
+    for (one, expected) in plan.collections.iter().zip(expected) {
+        let blocked = expected == Fate::Blocked;
+        assert_eq!((one.fate, one.notes.len()), (expected, usize::from(blocked)), "{one:#?}");
+        assert_eq!(one.counts.insert, if blocked { 0 } else { 3 }, "{one:#?}");
+    }
+    let notes = &plan.collections[2].notes;
+    assert!(notes[0].contains("which servers have since"), "{notes:?}");
+    let blocked = expected.iter().filter(|fate| **fate == Fate::Blocked).count() as u64;
+    assert_eq!((outcome.troubles(), outcome.conflicts()), (blocked, 0), "{outcome:#?}");
+    assert!(outcome.is_right());
+    assert_eq!(all(&deployment, "d", "plain").len(), 3);
+    let there = sink::collections(&link, "d").unwrap();
+    assert!(!there.iter().any(|one| one.name == "series"), "{there:?}");
+    scene.undo(&link, &outcome, false);
+    assert_eq!(described(&deployment, "d").len(), 0, "all that was made is gone");
+
+    // Documents of a clustered collection go into any that is there.
+    deployment.command("d", doc! { "create": "clustered" });
+    let (plan, outcome) = scene.restore(&link, &kept, scene.options());
+    assert_eq!((plan.collections[0].fate, outcome.collections[0].inserted), (Fate::Keep, 3));
+    assert_eq!(all(&deployment, "d", "clustered").len(), 3);
 }

@@ -28,7 +28,7 @@ use icecore::{
     store::{Abilities, Store, memory::MemoryStore},
     tree::{Aims, Bounds, Merger, Pieces, Root, Splitter, Value, content::ContentWriter},
     verbs::restore_mongodb::{
-        self as verb, Conflict, Options, Outcome, Plan, Prepared, Scope, Strategy,
+        self as verb, Conflict, Fate, Options, Outcome, Plan, Prepared, Scope, Strategy,
         undo::{self as undo_verb},
     },
 };
@@ -106,6 +106,16 @@ impl Scene {
 
     /// The databases as they stand, read as simply as can be.
     fn capture(&self, link: &Link, databases: &[&str]) -> Kept {
+        self.capture_as(link, databases, |_, _| ())
+    }
+
+    /// The same, but with what `alter` makes of each collection's record.
+    fn capture_as(
+        &self,
+        link: &Link,
+        databases: &[&str],
+        alter: impl Fn(&str, &mut CollectionRecord),
+    ) -> Kept {
         let session = self.repo.begin(SessionOptions::default()).unwrap();
         let bounds = |sizes: Sizes| Bounds {
             min: sizes.min_bytes as usize,
@@ -120,7 +130,9 @@ impl Scene {
         let cutter = Cutter::new(self.repo.keys().chunker_secret(), sizes).unwrap();
         let mut catalogue = BTreeMap::new();
         for db in databases {
-            for (namespace, record, root) in collections(&session, &cutter, splitter, link, db) {
+            let all = collections(&session, &cutter, splitter, link, db);
+            for (namespace, mut record, root) in all {
+                alter(&namespace.collection, &mut record);
                 let pieces = root.map_or(Pieces::None, Pieces::Map);
                 let value = Value { head: record.encode().into(), pieces };
                 catalogue.insert(namespace.key(), value);
