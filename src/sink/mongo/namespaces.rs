@@ -108,9 +108,9 @@ pub fn create(
     }
 }
 
-/// What a server of `version` can't have of a collection with these `options`, and since when others
-/// can: without it the collection would be another. Other options that it does not know are left
-/// out by [`create`].
+/// What a server of `version` can't have of a collection with these `options`, and since when
+/// others can: without it the collection would be another. Other options that it does not know
+/// are left out by [`create`].
 pub fn beyond(version: (u32, u32, u32), options: &[u8]) -> Option<(&'static str, &'static str)> {
     let is_in = |document: &[u8], name: &[u8]| matches!(get(document, name), Ok(Some(_)));
     let series = document_in(options, SERIES.as_bytes());
