@@ -32,8 +32,9 @@ use super::{
 ///
 /// Files are written only below the target, whatever the snapshot holds; collections go to a
 /// server, after a plan was shown. What is there already and right is left as it is, so that a
-/// restore that was interrupted goes on when run again. What a restore into a server overwrites
-/// is recorded first, and `icecore undo` brings it back.
+/// restore that was interrupted goes on when run again; a file of the right size and time is read
+/// and compared before it counts as right. What a restore into a server overwrites is recorded
+/// first, and `icecore undo` brings it back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -70,7 +71,7 @@ pub struct Args {
     #[arg(long)]
     pub verify: bool,
 
-    /// Show what would be done, and write nothing
+    /// Show what would be done, and write nothing; files are read and compared as without it
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
@@ -85,11 +86,11 @@ pub struct Args {
 pub enum Conflict {
     /// Leave them and end with exit code 21
     Fail,
-    /// Leave them
+    /// Leave them; a file of the right size and time is not read
     Skip,
     /// Replace them
     Overwrite,
-    /// Replace them if the snapshot's are newer
+    /// Replace them if the snapshot's are newer; a file of the right size and time is not read
     Newest,
     /// Documents only: field by field
     Merge,

@@ -1,12 +1,8 @@
 //! The workers' side of a restore: files compared, fetched and written.
 
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use crossbeam_channel::Receiver;
@@ -14,19 +10,19 @@ use rustix::fs::Mode;
 
 use super::{
     Ground,
+    compare::Case,
     item::Item,
     judge::{Conflict, Verdict, judge},
-    large::{Large, Run},
+    large::{Large, Look, Run},
     links::Promise,
     tally::Tally,
 };
 use crate::{
     id::{BlobId, BlobKind},
-    limits::BLOB_MAX_BYTES,
     progress::Progress,
     repo::ReadBlobs,
-    sink::{self, Dir, Draft, Found, FoundKind, Name, Place},
-    tree::{self, Piece, content},
+    sink::{self, Dir, Draft, Found, Name, Place},
+    tree::{self, content},
 };
 
 /// A directory that still has work in it.
@@ -88,6 +84,7 @@ impl Order<'_> {
 pub(super) enum Job<'l> {
     Small(Vec<Order<'l>>),
     Run(Arc<Large<'l>>, Run),
+    Compare(Look),
 }
 
 /// What the threads of one restore share.
@@ -103,20 +100,12 @@ pub(super) struct Crew<'a, R: ReadBlobs> {
 
 /// Whether anything is left to do for a file.
 pub(super) enum Settled {
-    No,
+    /// Its content is to be written, in place of something else when `replace`.
+    No { replace: bool },
     /// It is as it should be: this file.
     Is((u64, u64)),
     /// Another one stays there.
     Left,
-}
-
-/// What a look at a small file found.
-enum Look {
-    /// Nothing is left to do; its name is this file's, if it is the wanted one.
-    Settled(Option<(u64, u64)>),
-    Wanting {
-        replace: bool,
-    },
 }
 
 /// Why one file was not restored.
@@ -199,6 +188,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
             match job {
                 Job::Small(orders) => self.small(orders, &mut buffer),
                 Job::Run(large, run) => self.run(large, &run, &mut buffer),
+                Job::Compare(look) => self.compare_run(&look, &mut buffer),
             }
         }
     }
@@ -209,8 +199,9 @@ impl<R: ReadBlobs> Crew<'_, R> {
             match self.only_verify {
                 true => self.end(order, |order| self.verify(order, buffer).map(|()| None)),
                 false => match self.look(&order, buffer) {
-                    Ok(Look::Wanting { replace }) => wanting.push((order, replace)),
-                    Ok(Look::Settled(identity)) => self.end(order, |_| Ok(identity)),
+                    Ok(Settled::No { replace }) => wanting.push((order, replace)),
+                    Ok(Settled::Is(identity)) => self.end(order, |_| Ok(Some(identity))),
+                    Ok(Settled::Left) => self.end(order, |_| Ok(None)),
                     Err(failure) => self.end(order, |_| Err(failure)),
                 },
             }
@@ -250,27 +241,17 @@ impl<R: ReadBlobs> Crew<'_, R> {
         if self.is_over() { Err(super::Error::Cancelled) } else { Ok(()) }
     }
 
-    pub fn find(&self, order: &Order<'_>) -> Result<Option<Found>, sink::Error> {
-        match order.dir.is_fresh() {
-            true => Ok(None),
-            false => order.dir.find(order.name()),
-        }
+    /// What the target has under the file's name.
+    pub fn case<'o>(&self, order: &'o Order<'_>) -> Result<Case<'o>, sink::Error> {
+        let Order { dir, item, .. } = order;
+        let found = if dir.is_fresh() { None } else { dir.find(order.name())? };
+        Ok(Case { dir, name: order.name(), item, found, conflict: self.conflict })
     }
 
-    fn look(&self, order: &Order<'_>, buffer: &mut Vec<u8>) -> Result<Look, Failure<R::Error>> {
-        let found = self.find(order)?;
-        match self.settled(order, found.as_ref())? {
-            Settled::Is(identity) => return Ok(Look::Settled(Some(identity))),
-            Settled::Left => return Ok(Look::Settled(None)),
-            Settled::No => {}
-        }
-        if let Some(found) = &found
-            && self.holds_it(order, found, buffer)?
-        {
-            self.settle(order, found)?;
-            return Ok(Look::Settled(Some((found.dev, found.inode))));
-        }
-        Ok(Look::Wanting { replace: found.is_some() })
+    fn look(&self, order: &Order<'_>, buffer: &mut Vec<u8>) -> Result<Settled, Failure<R::Error>> {
+        let case = self.case(order)?;
+        let (verdict, was_read) = self.ground.weigh(&case, buffer)?;
+        self.settled(order, case.found, verdict, was_read)
     }
 
     /// Which file now has the name.
@@ -283,25 +264,17 @@ impl<R: ReadBlobs> Crew<'_, R> {
         Ok(identity)
     }
 
-    /// What can be said of a file without reading it.
+    /// Does what is to be done without writing content. `was_read`: and found as `verdict` says.
     pub fn settled(
         &self,
         order: &Order<'_>,
-        found: Option<&Found>,
+        found: Option<Found>,
+        verdict: Verdict,
+        was_read: bool,
     ) -> Result<Settled, Failure<R::Error>> {
-        let verdict = judge(&order.item.wish, found, self.conflict, false);
-        let Some(found) = found else { return Ok(Settled::No) };
+        let Some(found) = found else { return Ok(Settled::No { replace: false }) };
         match verdict {
-            Verdict::Same if self.lacks_attributes(order)? => {
-                if found.nlink > 1 {
-                    return Ok(Settled::No); // it may be someone's outside
-                }
-                self.settle(order, found)?;
-            }
-            Verdict::Same => {
-                self.tally.files_unchanged.fetch_add(1, Ordering::Relaxed);
-            }
-            Verdict::Settle => self.settle(order, found)?,
+            Verdict::Create | Verdict::Replace => return Ok(Settled::No { replace: true }),
             Verdict::Skip => {
                 self.tally.skipped.fetch_add(1, Ordering::Relaxed);
                 return Ok(Settled::Left);
@@ -310,19 +283,15 @@ impl<R: ReadBlobs> Crew<'_, R> {
                 self.tally.conflict(&order.key);
                 return Ok(Settled::Left);
             }
-            Verdict::Create | Verdict::Replace => return Ok(Settled::No),
+            Verdict::Same => {
+                self.tally.files_unchanged.fetch_add(1, Ordering::Relaxed);
+            }
+            Verdict::Settle => self.settle(order, &found)?,
+        }
+        if was_read {
+            self.tally.bytes_reused.fetch_add(found.size_bytes, Ordering::Relaxed);
         }
         Ok(Settled::Is((found.dev, found.inode)))
-    }
-
-    /// Attributes that are there and should not be are not looked for.
-    fn lacks_attributes(&self, order: &Order<'_>) -> Result<bool, sink::Error> {
-        let may_touch = matches!(self.conflict, Conflict::Overwrite | Conflict::Newest);
-        if !may_touch || order.item.xattrs.is_empty() {
-            return Ok(false);
-        }
-        let found = order.dir.xattrs(order.name())?;
-        Ok(order.item.xattrs.iter().any(|wanted| !found.contains(wanted)))
     }
 
     fn settle(&self, order: &Order<'_>, found: &Found) -> Result<(), Failure<R::Error>> {
@@ -330,28 +299,6 @@ impl<R: ReadBlobs> Crew<'_, R> {
         self.tally.unset(self.progress, &order.key, &unset);
         self.tally.files_settled.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Only the time differs, as after a copy: the content is right, and nobody else's.
-    fn holds_it(
-        &self,
-        order: &Order<'_>,
-        found: &Found,
-        buffer: &mut Vec<u8>,
-    ) -> Result<bool, Failure<R::Error>> {
-        let same_size = found.size_bytes == order.item.wish.size_bytes;
-        if found.kind != FoundKind::File || found.nlink > 1 || !same_size {
-            return Ok(false);
-        }
-        let Ok(file) = order.dir.read(order.name()) else { return Ok(false) };
-        match self.compare(&file, &order.item, buffer) {
-            Ok(()) => {
-                self.tally.bytes_reused.fetch_add(found.size_bytes, Ordering::Relaxed);
-                Ok(true)
-            }
-            Err(Failure::Content(_)) => Ok(false),
-            Err(failure) => Err(failure),
-        }
     }
 
     fn fill(&self, draft: &Draft, item: &Item) -> Result<(), Failure<R::Error>> {
@@ -392,46 +339,9 @@ impl<R: ReadBlobs> Crew<'_, R> {
             _ => {}
         }
         let file = order.dir.read(order.name())?;
-        self.compare(&file, &order.item, buffer)?;
+        self.ground.compare(&file, &order.item, buffer)?;
         self.tally.files_verified.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Whether the file's bytes are the entry's, by their names.
-    fn compare(
-        &self,
-        file: &File,
-        item: &Item,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), Failure<R::Error>> {
-        if !item.inline.is_empty() {
-            buffer.resize(item.inline.len(), 0);
-            let same = file.read_exact_at(buffer, 0).is_ok() && *buffer == item.inline;
-            return if same { Ok(()) } else { Err(Mismatch::Differs { offset: 0 }.into()) };
-        }
-        for piece in content::pieces(self.ground.reader, &item.pieces, 0..u64::MAX) {
-            let (offset, piece) = piece?;
-            if !self.piece_is_at(file, offset, &piece, buffer) {
-                return Err(Mismatch::Differs { offset }.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Leaves the piece in `buffer` when it has an id.
-    pub fn piece_is_at(
-        &self,
-        file: &File,
-        offset: u64,
-        piece: &Piece,
-        buffer: &mut Vec<u8>,
-    ) -> bool {
-        let Some(id) = &piece.id else { return zeros_at(file, offset, piece.len, buffer) };
-        if piece.len > BLOB_MAX_BYTES as u64 {
-            return false;
-        }
-        buffer.resize(piece.len as usize, 0);
-        file.read_exact_at(buffer, offset).is_ok() && (self.ground.name)(buffer) == *id
     }
 
     pub fn fail(&self, key: &[u8], failure: Failure<R::Error>) {
@@ -453,19 +363,4 @@ impl<R: ReadBlobs> Crew<'_, R> {
             Failure::Content(mismatch) => self.tally.damage(self.progress, key, &mismatch),
         }
     }
-}
-
-/// A hole, or written zeros.
-fn zeros_at(file: &File, mut offset: u64, len: u64, buffer: &mut Vec<u8>) -> bool {
-    const STEP_BYTES: u64 = 1 << 20;
-    let end = offset + len;
-    while offset < end {
-        let step = STEP_BYTES.min(end - offset);
-        buffer.resize(step as usize, 0);
-        if file.read_exact_at(buffer, offset).is_err() || buffer.iter().any(|&byte| byte != 0) {
-            return false;
-        }
-        offset += step;
-    }
-    true
 }

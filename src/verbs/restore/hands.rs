@@ -8,7 +8,8 @@ use std::sync::{
 use super::{
     Error,
     batch::Batch,
-    crew::{Crew, Hold, Job, Order, Unfinished},
+    compare::Case,
+    crew::{Crew, Failure, Hold, Job, Order, Unfinished},
     item::Item,
     judge::{Conflict, Verdict, judge},
     links::{First, Links, Role},
@@ -64,7 +65,10 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
     }
 
     /// A problem of one entry is told; one of the target ends the run.
-    fn told<T>(&self, key: &[u8], result: Result<T, sink::Error>) -> Option<T> {
+    fn told<T, E>(&self, key: &[u8], result: Result<T, E>) -> Option<T>
+    where
+        E: Into<Failure<R::Error>>,
+    {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -150,23 +154,23 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
         })
     }
 
-    fn link(&self, dir: &Dir, key: &[u8], item: &Item, first: &First) -> Result<(), sink::Error> {
+    fn link(
+        &self,
+        dir: &Dir,
+        key: &[u8],
+        item: &Item,
+        first: &First,
+    ) -> Result<(), Failure<R::Error>> {
         let (_, name) = Place::new(key)?.split().expect("the target itself is not walked to");
         let found = if dir.is_fresh() { None } else { dir.find(name)? };
+        let case = Case { dir, name, item, found, conflict: self.crew.conflict };
         let tally = self.crew.tally;
-        if found.is_some_and(|found| (found.dev, found.inode) == first.identity) {
-            tally.links_unchanged.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
-        }
-        let replace = match judge(&item.wish, found.as_ref(), self.crew.conflict, false) {
-            Verdict::Create => false,
-            Verdict::Replace | Verdict::Settle => true,
-            // As right as it can be where nothing is to be overwritten.
-            Verdict::Same if self.crew.conflict != Conflict::Overwrite => {
+        match self.crew.ground.weigh_link(&case, first.identity, &mut Vec::new())? {
+            Verdict::Create | Verdict::Replace => {}
+            Verdict::Same | Verdict::Settle => {
                 tally.links_unchanged.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            Verdict::Same => true,
             Verdict::Skip => {
                 tally.skipped.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
@@ -175,11 +179,11 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
                 tally.conflict(key);
                 return Ok(());
             }
-        };
+        }
         let first_place = Place::new(&first.key)?;
         let (first_parent, first_name) = first_place.split().expect("a file is not the target");
         let first_dir = self.top.descend(first_parent)?;
-        dir.link(name, (&first_dir, first_name), first.identity, replace)?;
+        dir.link(name, (&first_dir, first_name), first.identity, found.is_some())?;
         tally.links_restored.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -21,9 +21,9 @@ pub enum Conflict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Create,
-    /// Content by size and time, and metadata: nothing to do.
+    /// Size and time, or what else stands for its content, and metadata: nothing to do.
     Same,
-    /// Its content is taken to be right, its metadata is not.
+    /// As `Same` but for its metadata.
     Settle,
     /// Something differing stands there and goes.
     Replace,
@@ -31,6 +31,20 @@ pub(super) enum Verdict {
     Skip,
     /// It stays, and the user hears of it.
     Conflict,
+}
+
+impl Verdict {
+    /// Whether it is one about a file only if the content is right too, and so to be read before
+    /// anything else. `Skip` and `Newest` leave what is there by its time alone.
+    pub fn rests_on_content(self, conflict: Conflict) -> bool {
+        matches!(self, Verdict::Same | Verdict::Settle)
+            && matches!(conflict, Conflict::Overwrite | Conflict::Fail)
+    }
+
+    /// What such a one becomes when it is not.
+    pub fn of_other_content(conflict: Conflict) -> Self {
+        if conflict == Conflict::Fail { Verdict::Conflict } else { Verdict::Replace }
+    }
 }
 
 /// What of an entry is compared.

@@ -1,14 +1,21 @@
-//! Large files: several workers write one, and go on with what an earlier run left of it.
+//! Large files: several workers compare or write one, and go on with what an earlier run left.
 
 use std::{
+    convert::Infallible,
     fs::File,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
 };
 
-use super::crew::{Crew, Failure, Job, Mismatch, Order, Settled};
+use super::{
+    compare::Case,
+    crew::{Crew, Failure, Job, Mismatch, Order, Settled},
+    item::Item,
+    judge::Verdict,
+};
 use crate::{
     id::{BlobId, BlobKind},
     repo::ReadBlobs,
@@ -33,12 +40,28 @@ pub(super) struct Large<'l> {
     broken: AtomicBool,
 }
 
+/// What stands under a file's name, while several workers compare it.
+pub(super) struct There {
+    file: File,
+    differs: AtomicBool,
+    /// So many were counted as done.
+    bytes: AtomicU64,
+}
+
+/// A run of it.
+pub(super) struct Look {
+    there: Arc<There>,
+    run: Run,
+    /// Dropped with the last run: all was compared.
+    _through: mpsc::Sender<Infallible>,
+}
+
 impl<R: ReadBlobs> Crew<'_, R> {
     /// The walk's side: opens the file and hands its runs out. Whoever is through with it last
     /// gives it its name.
     pub fn large<'l>(&self, order: Order<'l>, send: &mut dyn FnMut(Job<'l>)) {
         let (key, bytes) = (order.key.clone(), order.item.wish.size_bytes);
-        match self.open_large(order) {
+        match self.open_large(order, send) {
             Ok(Some(large)) => self.hand_out(Arc::new(large), send),
             Ok(None) => self.progress.done(1, bytes),
             Err(failure) => {
@@ -48,16 +71,28 @@ impl<R: ReadBlobs> Crew<'_, R> {
         }
     }
 
-    fn open_large<'l>(&self, order: Order<'l>) -> Result<Option<Large<'l>>, Failure<R::Error>> {
-        let found = self.find(&order)?;
-        match self.settled(&order, found.as_ref())? {
+    fn open_large<'l>(
+        &self,
+        order: Order<'l>,
+        send: &mut dyn FnMut(Job<'l>),
+    ) -> Result<Option<Large<'l>>, Failure<R::Error>> {
+        let case = self.case(&order)?;
+        let (found, mut verdict) = (case.found, case.at_first_sight()?);
+        let rests_on_content = verdict.rests_on_content(self.conflict);
+        if rests_on_content && !self.is_right(&case, send)? {
+            verdict = Verdict::of_other_content(self.conflict);
+        }
+        if self.is_over() {
+            return Ok(None); // and not all may have been compared
+        }
+        let replace = match self.settled(&order, found, verdict, rests_on_content)? {
             Settled::Is(identity) => {
                 order.keep(identity);
                 return Ok(None);
             }
             Settled::Left => return Ok(None),
-            Settled::No => {}
-        }
+            Settled::No { replace } => replace,
+        };
         let name = order.name();
         let taken = match &found {
             Some(found) if found.kind == FoundKind::File => order.dir.take_over(name, found)?,
@@ -68,7 +103,6 @@ impl<R: ReadBlobs> Crew<'_, R> {
             None => (order.dir.resume(name)?, self.old_content(&order, found.as_ref())),
         };
         draft.set_len(order.item.wish.size_bytes)?;
-        let replace = found.is_some();
         Ok(Some(Large { order, draft, old, replace, broken: AtomicBool::new(false) }))
     }
 
@@ -79,36 +113,83 @@ impl<R: ReadBlobs> Crew<'_, R> {
         }
     }
 
-    fn hand_out<'l>(&self, large: Arc<Large<'l>>, send: &mut dyn FnMut(Job<'l>)) {
+    /// Whether the content that stands there is the entry's: the workers compare it, and the walk
+    /// waits for them. True, too, when the run is over before all was compared.
+    fn is_right<'l>(
+        &self,
+        case: &Case<'_>,
+        send: &mut dyn FnMut(Job<'l>),
+    ) -> Result<bool, Failure<R::Error>> {
+        let Some(file) = case.open()? else { return Ok(false) };
+        let (through, all_through) = mpsc::channel();
+        let there = Arc::new(There { file, differs: AtomicBool::new(false), bytes: 0.into() });
+        let held_bytes = self.cut(case.item, &there.differs, &mut |run| {
+            let (there, _through) = (there.clone(), through.clone());
+            send(Job::Compare(Look { there, run, _through }));
+        });
+        drop(through);
+        let Err(mpsc::RecvError) = all_through.recv();
+        // What is to be written is counted when it is.
+        let bytes = there.bytes.load(Ordering::Relaxed);
+        self.progress.bytes_done.fetch_sub(bytes, Ordering::Relaxed);
+        let is_whole = held_bytes? == case.item.wish.size_bytes || self.is_over();
+        Ok(is_whole && !there.differs.load(Ordering::Relaxed))
+    }
+
+    /// A worker's side.
+    pub fn compare_run(&self, look: &Look, buffer: &mut Vec<u8>) {
+        let There { file, differs, bytes } = &*look.there;
+        for (offset, piece) in &look.run {
+            if differs.load(Ordering::Relaxed) {
+                return;
+            }
+            if !self.ground.piece_is_at(file, *offset, piece, buffer) {
+                differs.store(true, Ordering::Relaxed);
+            }
+            bytes.fetch_add(piece.len, Ordering::Relaxed);
+            self.progress.done(0, piece.len);
+        }
+    }
+
+    /// Gives the file's pieces away run by run, until `enough`. Where they end.
+    fn cut(
+        &self,
+        item: &Item,
+        enough: &AtomicBool,
+        give: &mut dyn FnMut(Run),
+    ) -> Result<u64, Failure<R::Error>> {
         let (mut run, mut run_bytes, mut held_bytes) = (Run::new(), 0, 0);
-        let pieces = &large.order.item.pieces;
-        let pieces = content::pieces(self.ground.reader, pieces, 0..u64::MAX);
-        for piece in pieces {
-            if self.is_over() || large.broken.load(Ordering::Relaxed) {
+        for piece in content::pieces(self.ground.reader, &item.pieces, 0..u64::MAX) {
+            if self.is_over() || enough.load(Ordering::Relaxed) {
                 break;
             }
-            let (offset, piece) = match piece {
-                Ok(piece) => piece,
-                Err(error) => {
-                    self.break_off(&large, error.into());
-                    break;
-                }
-            };
+            let (offset, piece) = piece?;
             run.push((offset, piece));
             held_bytes = offset + piece.len;
             run_bytes += piece.len;
             if run_bytes >= RUN_BYTES {
-                send(Job::Run(large.clone(), std::mem::take(&mut run)));
+                give(std::mem::take(&mut run));
                 run_bytes = 0;
             }
         }
         if !run.is_empty() {
-            send(Job::Run(large.clone(), run));
+            give(run);
         }
-        let wanted_bytes = large.order.item.wish.size_bytes;
-        if held_bytes != wanted_bytes && !self.is_over() {
-            let mismatch = Mismatch::Length { held_bytes, wanted_bytes };
-            self.break_off(&large, mismatch.into());
+        Ok(held_bytes)
+    }
+
+    fn hand_out<'l>(&self, large: Arc<Large<'l>>, send: &mut dyn FnMut(Job<'l>)) {
+        let item = &large.order.item;
+        let held_bytes =
+            self.cut(item, &large.broken, &mut |run| send(Job::Run(large.clone(), run)));
+        let wanted_bytes = item.wish.size_bytes;
+        match held_bytes {
+            Err(failure) => self.break_off(&large, failure),
+            Ok(held_bytes) if held_bytes != wanted_bytes && !self.is_over() => {
+                let mismatch = Mismatch::Length { held_bytes, wanted_bytes };
+                self.break_off(&large, mismatch.into());
+            }
+            Ok(_) => {}
         }
         self.release(large);
     }
@@ -158,11 +239,13 @@ impl<R: ReadBlobs> Crew<'_, R> {
         piece: &Piece,
         buffer: &mut Vec<u8>,
     ) -> Result<bool, Failure<R::Error>> {
-        if large.draft.is_reused() && self.piece_is_at(large.draft.file(), offset, piece, buffer) {
+        if large.draft.is_reused()
+            && self.ground.piece_is_at(large.draft.file(), offset, piece, buffer)
+        {
             return Ok(true);
         }
         match &large.old {
-            Some(old) if self.piece_is_at(old, offset, piece, buffer) => {
+            Some(old) if self.ground.piece_is_at(old, offset, piece, buffer) => {
                 large.draft.write_at(buffer, offset)?;
                 Ok(true)
             }

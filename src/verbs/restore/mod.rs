@@ -1,6 +1,7 @@
 //! Restore: a snapshot's files, or some of them, into a directory.
 
 mod batch;
+mod compare;
 mod crew;
 mod entries;
 mod hands;
@@ -105,13 +106,16 @@ pub fn plan<R: ReadBlobs>(
     let scope = Scope::of(ground, root, &options.subpath)?;
     progress.phase("plan");
     progress.expect(scope.entries, scope.bytes);
+    let links = Links::default();
     let planner = Planner {
         plan: Plan::default(),
+        ground,
+        links: &links,
+        buffer: Vec::new(),
         conflict: options.conflict,
         progress,
         top: Target::look(&options.target, &options.target_options)?,
         stack: Vec::new(),
-        blobs: std::marker::PhantomData,
     };
     let mut walk = Walk::new(&options.selection, scope.strip_bytes, planner);
     scope.walk(&mut walk)?;

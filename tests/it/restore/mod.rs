@@ -1,6 +1,7 @@
 //! Restore: what is in a tree comes to stand in a directory, whatever was there before.
 
 mod hostile;
+mod rotten;
 pub mod scene;
 
 use std::{
@@ -69,7 +70,7 @@ fn everything_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_second_run_reads_no_content_and_writes_nothing() {
+fn a_second_run_reads_no_chunk_and_writes_nothing() {
     let scene = Scene::new(&one_of_each());
     scene.restore(&scene.options());
     let before = scene.snapshot_of_target();
@@ -135,8 +136,10 @@ fn a_copy_with_another_time_is_settled_without_reading_the_repository() {
     let scene = Scene::new(&source);
     fs::create_dir(scene.target()).unwrap();
     fs::write(scene.target().join("f"), content(6, 2_000_000)).unwrap();
+    let planned = scene.plan(&scene.options());
     let outcome = scene.restore(&scene.options());
     assert_eq!((outcome.files_settled, outcome.bytes_reused), (1, 2_000_000));
+    assert_eq!((planned.files_settled, planned.files_changed), (1, 0));
     assert_eq!(scene.blobs.take_counts().chunks_read, 0);
     assert_eq!(fs::metadata(scene.target().join("f")).unwrap().mtime(), T.seconds);
 }
@@ -286,7 +289,7 @@ fn a_directory_that_is_to_be_left_alone_keeps_its_mode() {
 }
 
 #[test]
-fn verify_finds_what_size_and_time_hide() {
+fn verify_finds_what_was_left_by_its_time_alone() {
     let mut source = Source::default();
     source.chunked("rotten", &content(9, 700_000));
     source.file("fine", b"fine");
@@ -295,9 +298,10 @@ fn verify_finds_what_size_and_time_hide() {
     let mut bytes = content(9, 700_000);
     bytes[500_000] ^= 1;
     scene.place("rotten", &bytes, T);
-    let outcome = scene.restore(&scene.options());
+    let newest = Options { conflict: Conflict::Newest, ..scene.options() };
+    let outcome = scene.restore(&newest);
     assert_eq!((outcome.files_unchanged, outcome.troubles), (2, 0));
-    let outcome = scene.restore(&Options { verify: true, ..scene.options() });
+    let outcome = scene.restore(&Options { verify: true, ..newest });
     assert_eq!((outcome.files_verified, outcome.troubles, outcome.damaged), (1, 1, 0));
     assert!(scene.told()[0].contains("rotten"), "{:?}", scene.told());
 }
