@@ -27,13 +27,13 @@ pub struct Reading<'a> {
 
 impl Address {
     /// All ways to understand it, the one to be preferred first: all of it a collection's name,
-    /// then a name up to the first slash, up to the second, and so on. Of these, the first whose
-    /// collection exists is meant. None for a database alone.
+    /// then a name up to the last slash, up to the one before, and so on. Of these, the first
+    /// whose collection exists is meant. None for a database alone.
     pub fn readings(&self) -> impl Iterator<Item = Reading<'_>> {
         let rest = self.rest.as_deref();
         let whole = rest.map(|collection| Reading { collection, id: None });
         let split = rest.into_iter().flat_map(|rest| {
-            rest.match_indices('/')
+            rest.rmatch_indices('/')
                 .filter(|(at, _)| *at > 0)
                 .map(|(at, _)| Reading { collection: &rest[..at], id: Some(&rest[at + 1..]) })
         });
@@ -91,7 +91,7 @@ mod tests {
         );
         assert_eq!(
             readings("shop.a/b/"),
-            [of("a/b/", None), of("a", Some("b/")), of("a/b", Some(""))]
+            [of("a/b/", None), of("a/b", Some("")), of("a", Some("b/"))]
         );
         assert_eq!(readings("shop./x"), [of("/x", None)]);
     }

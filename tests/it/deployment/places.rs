@@ -61,7 +61,9 @@ fn an_address_leads_to_what_is_there() {
     assert_eq!(of("shop.orders/1"), "document 1 of shop.orders");
     assert_eq!(of("shop.orders/old"), "collection shop.orders/old", "the whole name wins");
     assert_eq!(of("shop.orders/\"old\""), "document \"old\" of shop.orders");
-    assert_eq!(of("shop.orders/old/1"), "document old/1 of shop.orders", "the shortest name next");
+    assert_eq!(of("shop.orders/old/1"), "document 1 of shop.orders/old", "then the longest");
+    assert_eq!(of("shop.orders/old/\"1/2\""), "document \"1/2\" of shop.orders/old");
+    assert_eq!(of("shop.orders/\"old/1\""), "document \"old/1\" of shop.orders");
     assert_eq!(of("shop.a.b"), "collection shop.a.b");
     assert_eq!(of("sho"), "the snapshot has no database sho");
     assert_eq!(of("shop.order"), "the snapshot has no collection shop.order");
