@@ -2,7 +2,7 @@
 
 use mongodb::error::{Error as Driver, ErrorKind};
 
-use super::{plainly::plainly, privilege::Privilege};
+use super::{Purpose, plainly::plainly, privilege::Privilege};
 
 /// Codes after which the same question may be asked of the same member again, once it has
 /// recovered, changed its role or been reached.
@@ -30,15 +30,30 @@ const TRY_AGAIN_CODES: &[i32] = &[
 pub enum Error {
     #[error("{uri} is not a connection string that can be used: {why}")]
     Uri { uri: String, why: String },
+    #[error("{uri} names a collection where a connection string names a database")]
+    CollectionInUri { uri: String },
     #[error("{uri} does not answer: {why}")]
     Unreachable { uri: String, why: String },
+    #[error(
+        "{uri} can't be used: {member} belongs to {}, and the connection string says \
+         `replicaSet={wanted}`",
+        .found.as_ref().map_or("no replica set".to_owned(), |set| format!("the set `{set}`"))
+    )]
+    OtherSet { uri: String, member: String, wanted: String, found: Option<String> },
     #[error("{uri} does not take this user and password: {why}")]
     Authentication { uri: String, why: String },
     #[error(
-        "not allowed to run {command} on {place}: the user lacks the action `{}` on {}",
+        "not allowed to run {command} on {place}: {} the action `{}` on {}",
+        if .user.is_some() { "the user lacks" } else { "nobody is logged in, and it needs" },
         .privilege.action, .privilege.resource
     )]
-    Unauthorized { command: String, place: String, privilege: Privilege, user: Option<String> },
+    Unauthorized {
+        command: String,
+        place: String,
+        privilege: Privilege,
+        /// Who is logged in (see [`Link::user`](super::Link::user)), if anybody is.
+        user: Option<String>,
+    },
     #[error("{command} on {place} failed: {message} ({name}, code {code})")]
     Command { command: String, place: String, code: i32, name: String, message: String },
     #[error("the connection was lost during {command} on {place}: {why}")]
@@ -79,8 +94,13 @@ impl Error {
     /// What to type against it, if there is such a thing.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Unauthorized { privilege, user, .. } => {
-                let user = user.as_deref().unwrap_or("USER");
+            Error::Unauthorized { user: None, .. } => Some(
+                "name user and password in the connection string: \
+                 mongodb://USER:PASSWORD@HOST/DB?authSource=admin"
+                    .to_owned(),
+            ),
+            Error::Unauthorized { privilege, user: Some(user), .. } => {
+                let user = if user.is_empty() { "USER" } else { user };
                 let (role, action) = (privilege.role, &privilege.action);
                 Some(format!(
                     "grant the built-in role `{role}`, in mongosh: use admin; \
@@ -89,6 +109,15 @@ impl Error {
                     privilege.resource
                 ))
             }
+            Error::CollectionInUri { uri } => {
+                let (place, name) = uri.rsplit_once('/')?;
+                let database = name.split('.').next().unwrap_or(name);
+                Some(format!("`{place}/{database}` with `--ns-include '{name}'`"))
+            }
+            Error::OtherSet { found, .. } => Some(match found {
+                Some(set) => format!("`replicaSet={set}`, if it is the right host"),
+                None => "leave `replicaSet` out, if it is the right host".to_owned(),
+            }),
             Error::Authentication { .. } => Some(
                 "check user, password and authSource (the database that holds the user, mostly \
                  admin): mongodb://USER@HOST/DB?authSource=admin"
@@ -111,6 +140,7 @@ pub(super) struct Asked {
     pub db: String,
     pub collection: Option<String>,
     pub user: Option<String>,
+    pub purpose: Purpose,
     /// As it may be shown.
     pub uri: String,
 }
@@ -129,8 +159,8 @@ impl Asked {
         let said = said.map(str::to_owned);
         match *error.kind {
             ErrorKind::Command(failure) if matches!(failure.code, 13 | 8000) => {
-                let collection = self.collection.as_deref();
-                let privilege = super::privilege::needed(&command, &self.db, collection);
+                let subject = (self.db.as_str(), self.collection.as_deref());
+                let privilege = super::privilege::needed(&command, subject, self.purpose);
                 Error::Unauthorized { command, place, privilege, user: self.user.clone() }
             }
             ErrorKind::Command(failure) => Error::Command {

@@ -18,6 +18,9 @@ use super::{
 /// So long a secondary may take to be found where the primary was found first.
 const SECONDARY_PATIENCE: Duration = Duration::from_secs(3);
 
+/// So long each host may take to say of which set it is, when none of the wanted one answered.
+const OTHER_SET_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) struct Found {
     pub client: Client,
     pub facts: Facts,
@@ -34,8 +37,15 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
     let mut options = ClientOptions::parse(given).await.map_err(unusable)?;
     options.app_name.get_or_insert_with(|| "icecore".to_owned());
     options.server_selection_timeout.get_or_insert(connect.patience);
-    let user = options.credential.as_ref().and_then(|credential| credential.username.clone());
-    let asked = asked("admin", rawdoc! { "hello": 1 }.as_bytes(), &shown, user.clone());
+    if options.default_database.as_ref().is_some_and(|database| database.contains('.')) {
+        return Err(Error::CollectionInUri { uri: shown });
+    }
+    let user = options
+        .credential
+        .as_ref()
+        .map(|credential| credential.username.clone().unwrap_or_default());
+    let who = (user.clone(), connect.purpose);
+    let asked = asked("admin", rawdoc! { "hello": 1 }.as_bytes(), &shown, who);
     let client = Client::with_options(options.clone()).map_err(unusable)?;
     let criteria = match connect.purpose {
         Purpose::Write => primary(),
@@ -43,8 +53,13 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
             SelectionCriteria::ReadPreference(ReadPreference::SecondaryPreferred { options: None })
         }),
     };
-    let mut hello =
-        ask_who(&client, &criteria).await.map_err(|error| first_error(&asked, error))?;
+    let mut hello = match ask_who(&client, &criteria).await {
+        Ok(hello) => hello,
+        Err(error) => {
+            let other_set = other_set(&options, &shown).await;
+            return Err(other_set.unwrap_or_else(|| first_error(&asked, error)));
+        }
+    };
     if prefers_secondary(&criteria) && has_others(&hello) {
         // The primary was known first; the others may take a moment to be found.
         let secondary = SelectionCriteria::ReadPreference(ReadPreference::Secondary {
@@ -98,6 +113,26 @@ fn has_others(hello: &RawDocument) -> bool {
 
 fn is_primary(hello: &RawDocument) -> bool {
     ["isWritablePrimary", "ismaster"].iter().any(|name| hello.get_bool(name).unwrap_or(false))
+}
+
+/// Whether a host that answers is of another set than the connection string says, which to the
+/// driver is no answer at all.
+async fn other_set(options: &ClientOptions, uri: &str) -> Option<Error> {
+    let wanted = options.repl_set_name.clone()?;
+    for host in &options.hosts {
+        let mut alone = options.clone();
+        (alone.repl_set_name, alone.hosts) = (None, vec![host.clone()]);
+        alone.direct_connection = Some(true);
+        alone.server_selection_timeout = Some(OTHER_SET_PATIENCE);
+        let Ok(client) = Client::with_options(alone) else { continue };
+        let Ok(hello) = ask_who(&client, &primary()).await else { continue };
+        let found = hello.get_str("setName").ok().map(str::to_owned);
+        if found.as_ref() != Some(&wanted) {
+            let (uri, member) = (uri.to_owned(), host.to_string());
+            return Some(Error::OtherSet { uri, member, wanted, found });
+        }
+    }
+    None
 }
 
 /// What goes wrong before the first answer is told of the whole deployment.

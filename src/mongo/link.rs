@@ -82,7 +82,8 @@ impl Link {
         &self.inner.facts
     }
 
-    /// Who is logged in, without the database that knows the name.
+    /// Who is logged in, without the database that knows the name; an empty name is one that only
+    /// the server knows (that of a certificate, for one).
     pub fn user(&self) -> Option<&str> {
         self.inner.user.as_deref()
     }
@@ -176,7 +177,8 @@ impl Link {
         let criteria = criteria.unwrap_or_else(primary);
         self.patiently(|| {
             let command = rawdoc! { "hello": 1 };
-            let asked = asked("admin", command.as_bytes(), &self.inner.facts.uri, None);
+            let (uri, user) = (&self.inner.facts.uri, self.inner.user.clone());
+            let asked = asked("admin", command.as_bytes(), uri, (user, self.inner.purpose));
             let hello = self.block_on(ask_who(&self.inner.client, &criteria));
             let hello = hello.map_err(|error| asked.error(error))?;
             let version = hello.get_document("topologyVersion").ok();
@@ -198,7 +200,8 @@ impl Link {
     }
 
     fn asked(&self, db: &str, command: Vec<u8>) -> Result<(Asked, RawDocumentBuf), Error> {
-        let asked = asked(db, &command, &self.inner.facts.uri, self.inner.user.clone());
+        let who = (self.inner.user.clone(), self.inner.purpose);
+        let asked = asked(db, &command, &self.inner.facts.uri, who);
         match RawDocumentBuf::from_bytes(command) {
             Ok(command) => Ok((asked, command)),
             Err(why) => Err(asked.unreadable(why)),
@@ -207,7 +210,12 @@ impl Link {
 }
 
 /// What a command is called and what it is about, for errors.
-pub(super) fn asked(db: &str, command: &[u8], uri: &str, user: Option<String>) -> Asked {
+pub(super) fn asked(
+    db: &str,
+    command: &[u8],
+    uri: &str,
+    (user, purpose): (Option<String>, Purpose),
+) -> Asked {
     let first = RawDocument::from_bytes(command).ok().and_then(|command| {
         let (name, value) = command.iter().next()?.ok()?;
         let subject = match value {
@@ -218,7 +226,7 @@ pub(super) fn asked(db: &str, command: &[u8], uri: &str, user: Option<String>) -
         Some((name.as_str().to_owned(), subject))
     });
     let (command, collection) = first.unwrap_or_else(|| ("a command".to_owned(), None));
-    Asked { command, db: db.to_owned(), collection, user, uri: uri.to_owned() }
+    Asked { command, db: db.to_owned(), collection, user, purpose, uri: uri.to_owned() }
 }
 
 /// The reply itself, when all that failed was to decode it: bytes that are not UTF-8 are nothing

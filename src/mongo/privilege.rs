@@ -1,5 +1,7 @@
 //! Which privilege a refused command needed, and what to type to get it.
 
+use super::Purpose;
+
 /// What a user may not do, in the server's own terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Privilege {
@@ -12,7 +14,11 @@ pub struct Privilege {
 }
 
 /// The privilege that `command`, run in `db` on `collection`, asks for.
-pub(super) fn needed(command: &str, db: &str, collection: Option<&str>) -> Privilege {
+pub(super) fn needed(
+    command: &str,
+    (db, collection): (&str, Option<&str>),
+    purpose: Purpose,
+) -> Privilege {
     let action = match command {
         "getMore" | "aggregate" | "count" | "dataSize" | "distinct" => "find",
         "update" | "findAndModify" => "update",
@@ -46,6 +52,8 @@ pub(super) fn needed(command: &str, db: &str, collection: Option<&str>) -> Privi
         | "renameCollectionSameDB"
         | "_mergeAuthzCollections" => "restore",
         "update" | "remove" => "readWriteAnyDatabase",
+        // Either role brings it; whoever is to write needs that one anyway.
+        "listCollections" if purpose == Purpose::Write => "restore",
         _ => "backup",
     };
     Privilege { action: action.to_owned(), resource, role }
@@ -57,11 +65,17 @@ mod tests {
 
     #[test]
     fn reading_is_backup_and_writing_is_restore() {
-        let oplog = needed("find", "local", Some("oplog.rs"));
+        let reading = |command, db, collection| needed(command, (db, collection), Purpose::Read);
+        let writing = |command| needed(command, ("a", Some("b")), Purpose::Write);
+        let oplog = reading("find", "local", Some("oplog.rs"));
         assert_eq!(oplog.resource, r#"{db: "local", collection: "oplog.rs"}"#);
         assert_eq!((oplog.action.as_str(), oplog.role), ("find", "backup"));
-        assert_eq!(needed("listDatabases", "admin", None).resource, "{cluster: true}");
-        assert_eq!(needed("create", "a", Some("b")).role, "restore");
-        assert_eq!(needed("update", "a", Some("b")).role, "readWriteAnyDatabase");
+        assert_eq!(reading("listDatabases", "admin", None).resource, "{cluster: true}");
+        assert_eq!(reading("listCollections", "a", None).role, "backup");
+        assert_eq!(writing("listCollections").role, "restore");
+        assert_eq!(writing("create").role, "restore");
+        assert_eq!(writing("update").role, "readWriteAnyDatabase");
+        // `restore` does not bring this.
+        assert_eq!(writing("find").role, "backup");
     }
 }

@@ -183,3 +183,22 @@ fn documents_come_no_faster_than_asked_for() {
     let least = Duration::from_secs_f64(bytes as f64 / f64::from(1 << 20));
     assert!(begun.elapsed() >= least, "{bytes} bytes in {:?}", begun.elapsed());
 }
+
+#[test]
+fn whose_rights_are_missing_and_for_what_decides_what_is_to_be_done() {
+    let set = Deployment::with_auth();
+    let create = doc! { "createUser": "stranger", "pwd": "p", "roles": [] };
+    set.command("admin", create);
+    let stranger = Link::connect(&set.uri_as("stranger", "p"), &Connect::to(Purpose::Write));
+    // The first thing that a restore asks; the role that it needs is not that of a backup.
+    let error = icecore::sink::mongo::collections(&stranger.unwrap(), "shop").unwrap_err();
+    let hint = error.cause().hint().unwrap();
+    assert!(hint.contains(r#"db.grantRolesToUser("stranger", ["restore"])"#), "{hint}");
+
+    let port = set.members[0].port;
+    let nobody = format!("mongodb://127.0.0.1:{port}/?replicaSet=rs");
+    let nobody = Link::connect(&nobody, &Connect::to(Purpose::Read)).unwrap();
+    let error = begin(&nobody, Wanted::Plain).err().unwrap();
+    assert!(error.to_string().contains("nobody is logged in"), "{error}");
+    assert!(error.hint().unwrap().contains("mongodb://USER:PASSWORD@"), "{:?}", error.hint());
+}

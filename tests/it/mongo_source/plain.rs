@@ -69,3 +69,22 @@ fn a_connection_string_that_leads_nowhere_never_shows_its_password() {
         assert!(!text.contains("cret") || uri == "s:cret", "{uri}: {text}");
     }
 }
+
+#[test]
+fn connection_strings_that_mean_something_else_are_told_what() {
+    let connect =
+        Connect { patience: std::time::Duration::from_millis(300), ..Connect::to(Purpose::Read) };
+    let wrong = |uri: &str| {
+        let error = Link::connect(uri, &connect).err().unwrap();
+        (error.to_string(), error.hint().unwrap())
+    };
+    let (set, alone) = (Deployment::replica_set(), Deployment::standalone());
+    let (error, hint) = wrong(&set.uri().replace("replicaSet=rs", "replicaSet=other"));
+    assert!(error.contains("the set `rs`") && error.contains("replicaSet=other"), "{error}");
+    assert!(hint.contains("`replicaSet=rs`"), "{hint}");
+    let (error, hint) = wrong(&format!("{}?replicaSet=other", alone.uri()));
+    assert!(error.contains("no replica set") && hint.contains("leave `replicaSet` out"), "{error}");
+    let (error, hint) = wrong("mongodb://u:secret@127.0.0.1:1/shop.orders");
+    assert!(error.contains("names a collection"), "{error}");
+    assert_eq!(hint, "`mongodb://127.0.0.1:1/shop` with `--ns-include 'shop.orders'`");
+}
