@@ -2,9 +2,9 @@
 
 use icecore::{
     format::{catalogue::CollectionKind, entry::FileType},
-    repo::{self, Kept},
+    repo::{self, Kept, Reader},
     verbs::{
-        deployment::{self, Bounds},
+        deployment::{self, Bounds, Found},
         entries::files_root,
         find::{self, Matcher},
         select::{self, Place, Reference},
@@ -178,8 +178,17 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     .map_err(Failure::usage)?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let chosen = select::several(&all, &names, &args.filter.to_select()?)?;
+    let filter = args.filter.to_select()?;
+    let chosen = select::several(&all, &names, &filter)?;
     let reader = repository.reader()?;
+    for text in &args.patterns {
+        if names_collection(text, &all, &filter, &reader) {
+            return Err(Failure::Usage(format!(
+                "`{text}` is a collection: `--query '{{}}'`, `--id-from` or `--id-to` say which \
+                 documents of it; `icecore ls` shows their ids"
+            )));
+        }
+    }
     let mut documents = Vec::new();
     for kept in chosen {
         // A snapshot of collections alone has no files to look at.
@@ -206,6 +215,17 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
         screen.document(&documents)?;
     }
     Ok(Exit::Done)
+}
+
+/// Whether what could be a pattern is a place among a snapshot's collections that is there.
+fn names_collection(text: &str, all: &[Kept], filter: &select::Filter, reader: &Reader) -> bool {
+    let Ok(Reference { name, place: Place::Mongodb(address) }) = text.parse() else { return false };
+    let kept = select::one(all, &name, filter).ok();
+    let root = kept.and_then(|kept| deployment::catalogue_root(&kept.snapshot));
+    root.is_some_and(|root| {
+        let found = deployment::resolve(reader, &root, &address);
+        matches!(found, Ok(Found::Collection(_)))
+    })
 }
 
 fn head(kept: &Kept, screen: &mut Screen) -> Result<(), Failure> {

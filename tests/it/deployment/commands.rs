@@ -193,6 +193,13 @@ fn find_asks_a_collection() {
         assert!(said.err.contains(text), "{}", said.err);
     }
     assert_eq!(desk.run(&["find", "latest:/etc", "--query", "{}"]).code, 2);
+
+    // All of a collection is not what one looks for, and no file is called so.
+    let said = desk.run(&["find", "latest:shop.orders"]);
+    assert!(said.code == 2 && said.err.contains("--query"), "{}", said.err);
+    for pattern in ["latest:shop.none", "latest:*.orders", "none:shop.orders", "latest:orders"] {
+        assert_eq!(desk.run(&["find", pattern]).code, 0, "{pattern} may be a name of a file");
+    }
 }
 
 #[test]
