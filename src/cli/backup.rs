@@ -347,11 +347,14 @@ fn plan(
     };
     watch.clear();
     if screen.json {
-        let nothing = Summary::default();
+        let now = repository.ambient().clock.now();
+        let nothing = Summary { backup_start: now, backup_end: now, ..Summary::default() };
         let summary_of = planned.as_ref().map_or(&nothing, |plan| &plan.summary);
         let mut document = summary(summary_of, watch.started.elapsed());
         document["dry_run"] = true.into();
-        document["bytes_to_read"] = planned.as_ref().map_or(0, |plan| plan.bytes_to_read).into();
+        let of_files = planned.as_ref().map_or(0, |plan| plan.bytes_to_read);
+        let of_collections = collections.iter().flatten().map(|one| one.bytes).sum::<u64>();
+        document["bytes_to_read"] = (of_files + of_collections).into();
         if let Some(collections) = &collections {
             document["collections"] = deployment::plan_document(collections);
         }

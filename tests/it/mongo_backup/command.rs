@@ -25,6 +25,13 @@ fn a_database_and_files_in_one_snapshot() {
         "{plan}"
     );
     assert!(!plan.contains("tmp.one") && !plan.contains("other"), "{plan}");
+    let of_collections = [&["backup", &uri, "--dry-run"], &arguments[3..]].concat();
+    let plan = desk.json_lines(&of_collections).pop().unwrap();
+    let bytes = plan["collections"][0]["bytes"].as_u64().unwrap();
+    assert!(bytes > 0 && plan["bytes_to_read"] == bytes, "{plan}");
+    let ends =
+        ["backup_start", "backup_end"].map(|end| plan[end].as_str().unwrap()[..4].to_owned());
+    assert!(ends.iter().all(|year| year.as_str() >= "2026"), "{plan}");
 
     let first = desk.json_lines(&arguments).pop().unwrap();
     assert_eq!((&first["docs_new"], &first["files_new"]), (&100.into(), &1.into()), "{first}");
