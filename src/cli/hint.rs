@@ -179,6 +179,11 @@ fn of_restore_mongodb(error: &verbs::restore_mongodb::Error) -> Option<Meaning> 
     use verbs::restore_mongodb::Error::*;
     match error {
         Cancelled => Some((Exit::Interrupted, None)),
+        Unfinished { undo, source } => {
+            let (exit, hint) = meaning(source.as_ref()).unwrap_or((Exit::Failed, None));
+            let undo = format!("`icecore undo {}` takes back what it wrote", undo.short());
+            Some((exit, Some(hint.map_or(undo.clone(), |hint| format!("{hint}; {undo}")))))
+        }
         NoMongodb => say(Exit::Failed, "`icecore restore SNAPSHOT --target DIR` restores files"),
         QueryOfBuckets { namespace } => {
             Some((Exit::Usage, Some(format!("`--ns-exclude '{namespace}'` leaves it out"))))

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use clap::builder::NonEmptyStringValueParser;
 use icecore::{
     document::{
         extjson::{self, Flavour},
@@ -57,15 +58,21 @@ pub struct Args {
     pub query: Option<String>,
 
     /// The field that says which document is newer, for --conflict newest
-    #[arg(long, value_name = "FIELD", requires = "to")]
+    #[arg(long, value_name = "FIELD", value_parser = a_field(), requires = "to")]
     pub newest_by: Option<String>,
 
-    /// Whose field wins where both have it, for --conflict merge
-    #[arg(long, value_enum, value_name = "SIDE", default_value = "live", requires = "to")]
-    pub merge_winner: Winner,
+    /// Whose field wins where both have it, for --conflict merge (if it is not said: live)
+    #[arg(long, value_enum, value_name = "SIDE", requires = "to")]
+    pub merge_winner: Option<Winner>,
 
     /// Documents are the same if these fields are equal, instead of `_id`
-    #[arg(long, value_name = "FIELD[,FIELD...]", value_delimiter = ',', requires = "to")]
+    #[arg(
+        long,
+        value_name = "FIELD[,FIELD...]",
+        value_delimiter = ',',
+        value_parser = a_field(),
+        requires = "to"
+    )]
     pub match_on: Vec<String>,
 
     /// Drop collections that are there first, with all that is in them
@@ -83,6 +90,11 @@ pub struct Args {
     /// Do not ask
     #[arg(short, long, requires = "to")]
     pub yes: bool,
+}
+
+/// A name that is not empty.
+fn a_field() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -124,6 +136,7 @@ pub fn run(
         }
     };
     memory::keep_buffers_of_commands();
+    fits_together(args, conflict)?;
     let mut options = options(args, scope, conflict, dry_run)?;
     let link = connect(uri)?;
     options.into_database.clone_from(&link.facts().database);
@@ -153,6 +166,20 @@ pub fn run(
     })
 }
 
+/// Refuses what says how one way to settle conflicts goes, where another one is taken.
+fn fits_together(args: &Args, conflict: verb::Conflict) -> Result<(), Failure> {
+    let (newest, merge) = (conflict == verb::Conflict::Newest, conflict == verb::Conflict::Merge);
+    let what = match (args.newest_by.is_some(), args.merge_winner.is_some()) {
+        (false, _) if newest => {
+            "--conflict newest wants --newest-by FIELD: which one says how new it is?"
+        }
+        (true, _) if !newest => "--newest-by goes with --conflict newest",
+        (_, true) if !merge => "--merge-winner goes with --conflict merge",
+        _ => return Ok(()),
+    };
+    Err(Failure::Usage(what.into()))
+}
+
 fn options(
     args: &Args,
     scope: Scope,
@@ -168,13 +195,9 @@ fn options(
         }
         None => None,
     };
-    if conflict == verb::Conflict::Newest && args.newest_by.is_none() {
-        let what = "--conflict newest wants --newest-by FIELD: which one says how new it is?";
-        return Err(Failure::Usage(what.into()));
-    }
     let winner = match args.merge_winner {
-        Winner::Live => verb::Winner::Live,
-        Winner::Snapshot => verb::Winner::Snapshot,
+        None | Some(Winner::Live) => verb::Winner::Live,
+        Some(Winner::Snapshot) => verb::Winner::Snapshot,
     };
     let newest_by = args.newest_by.clone().unwrap_or_default();
     Ok(verb::Options {
@@ -284,7 +307,8 @@ fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Fail
     }
     if plan.users + plan.roles > 0 {
         let users = units::counted(plan.users, "user", "users");
-        screen.chat(&format!("merges {users} and {} roles", units::count(plan.roles)))?;
+        let roles = units::counted(plan.roles, "role", "roles");
+        screen.chat(&format!("merges {users} and {roles}"))?;
     }
     plan.notes.iter().for_each(|note| screen::warn(&format!("warning: {}", shown(note))));
     Ok(())
@@ -410,7 +434,7 @@ fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Re
     }
     if outcome.conflicts() > 0 {
         let what = units::counted(outcome.conflicts(), "conflict", "conflicts");
-        screen::warn(&format!("{what}: these documents stay as they are there"));
+        screen::warn(&format!("{what}: what is there stays as it is"));
     }
     if let Some(undo) = outcome.undo {
         let short = undo.short();
@@ -428,17 +452,17 @@ fn show_collection(one: &CollectionOutcome, screen: &mut Screen) -> Result<(), F
             screen.chat(&format!("{name}: {documents}, the same as in the snapshot ({hash})"))?;
         }
         Check::Whole { snapshot, live } => screen::warn(&format!(
-            "{name}: {} documents there and {} in the snapshot, and they are not the same",
-            units::count(live.documents),
+            "{name}: {} there and {} in the snapshot, and they are not the same",
+            units::counted(live.documents, "document", "documents"),
             units::count(snapshot.documents)
         )),
         Check::Beside { right, wrong: 0 } => {
-            let documents = units::counted(*right, "document", "documents");
-            screen.chat(&format!("{name}: {documents} stand as they should"))?;
+            let (one, many) = ("document stands as it should", "documents stand as they should");
+            screen.chat(&format!("{name}: {}", units::counted(*right, one, many)))?;
         }
         Check::Beside { wrong, .. } => {
-            let documents = units::counted(*wrong, "document", "documents");
-            screen::warn(&format!("{name}: {documents} do not stand as they should"));
+            let wrong = units::counted(*wrong, "document does", "documents do");
+            screen::warn(&format!("{name}: {wrong} not stand as planned"));
         }
         Check::Nothing => {}
     }

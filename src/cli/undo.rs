@@ -16,7 +16,8 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
-    open, restore_mongodb,
+    open,
+    restore_mongodb::{self, shown},
     screen::{self, Screen},
     units,
     watch::Watch,
@@ -77,10 +78,13 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let mut watch = Watch::start(screen, "undo")?;
     let plan = undo::undo(&repository, &link, kept, &options, &watch.progress)?;
     watch.clear();
-    if !screen.json || args.dry_run {
-        show(&plan, (kept, &server), true, screen)?;
+    match screen.json {
+        true if args.dry_run => document(&plan, (kept, &server), true, screen)?,
+        true => {}
+        false => show_plan(&plan, (kept, &server), screen)?,
     }
     if args.dry_run {
+        hint(&plan, args, screen);
         return Ok(exit(&plan));
     }
     if !args.yes {
@@ -91,7 +95,11 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let mut watch = Watch::start(screen, "undo")?;
     let outcome = undo::undo(&repository, &link, kept, &options, &watch.progress)?;
     watch.clear();
-    show(&outcome, (kept, &server), false, screen)?;
+    match screen.json {
+        true => document(&outcome, (kept, &server), false, screen)?,
+        false => show(&outcome, &plan, kept, screen)?,
+    }
+    hint(&outcome, args, screen);
     Ok(exit(&outcome))
 }
 
@@ -137,52 +145,96 @@ fn exit(outcome: &Outcome) -> Exit {
     if outcome.conflicts() > 0 { Exit::Conflicts } else { Exit::Done }
 }
 
-fn show(
-    outcome: &Outcome,
+/// What it would do.
+fn show_plan(
+    plan: &Outcome,
     (kept, server): (&Kept, &str),
-    dry_run: bool,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
-    if screen.json {
-        return screen.document(&json!({
-            "message_type": "summary",
-            "dry_run": dry_run,
-            "undo_snapshot_id": kept.sid,
-            "server": server,
-            "collections": outcome.collections.iter().map(document).collect::<Vec<_>>(),
-            "conflicts": outcome.conflicts(),
-            "forgotten": outcome.forgotten,
-        }));
-    }
-    if dry_run {
-        let (short, time) = (kept.sid.short(), units::local(kept.snapshot.time));
-        screen.chat(&format!("the restore {short} of {time} into {server}"))?;
-    }
-    let rows = outcome.collections.iter().map(|one| {
-        let mut row = vec![one.namespace.to_string(), what(one).to_owned()];
+    let (short, time) = (kept.sid.short(), units::local(kept.snapshot.time));
+    screen.chat(&format!("the restore {short} of {time} into {server}"))?;
+    let rows = plan.collections.iter().map(|one| {
+        let mut row = vec![shown(&one.namespace), what(one).to_owned()];
         let numbers = [one.restored, one.removed, one.already, one.conflicts];
         row.extend(numbers.map(units::count));
         row
     });
     let head = ["Collection", "", "Brought back", "Removed", "As before", "Conflicts"];
     screen.chat(&screen::table(&head, rows, &[2, 3, 4, 5]))?;
-    for one in &outcome.collections {
-        if !one.indexes.is_empty() {
-            screen.chat(&format!("{}: drops {}", one.namespace, one.indexes.join(", ")))?;
+    for one in plan.collections.iter().filter(|one| !one.indexes.is_empty()) {
+        let indexes = shown(&one.indexes.join(", "));
+        screen.chat(&format!("{}: drops {indexes}", shown(&one.namespace)))?;
+    }
+    conflicts(plan);
+    Ok(())
+}
+
+/// What it did, after the plan was shown.
+fn show(
+    outcome: &Outcome,
+    plan: &Outcome,
+    kept: &Kept,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    // What came in between.
+    if outcome.conflicts() != plan.conflicts() {
+        conflicts(outcome);
+    }
+    let sum = |of: fn(&CollectionUndo) -> u64| outcome.collections.iter().map(of).sum::<u64>();
+    let restored = units::counted(sum(|one| one.restored), "document", "documents");
+    let removed = units::count(sum(|one| one.removed));
+    let short = kept.sid.short();
+    let end = match (outcome.conflicts(), outcome.forgotten) {
+        (_, true) => format!("the restore {short} is undone"),
+        (0, false) => format!(
+            "the restore {short} is undone, but its record could not be forgotten: `icecore forget \
+             {short}` does"
+        ),
+        (conflicts, false) => {
+            let conflicts = units::counted(conflicts, "conflict stays", "conflicts stay");
+            format!("{conflicts} as they are, and the record {short} with them")
         }
+    };
+    screen.chat(&format!("brought back {restored}, removed {removed}: {end}"))
+}
+
+fn conflicts(outcome: &Outcome) {
+    for one in &outcome.collections {
+        let namespace = shown(&one.namespace);
         for note in &one.notes {
-            screen::warn(&format!("{}: {note}", one.namespace));
+            screen::warn(&format!("{namespace}: {}", shown(note)));
         }
         for sample in &one.samples {
             let (id, why) = (restore_mongodb::id_text(&sample.id), sample.why.as_deref());
-            let why = why.unwrap_or_default();
-            screen::warn(&format!("  {}/{id}: {why}", one.namespace));
+            screen::warn(&format!("  {namespace}/{id}: {}", why.unwrap_or_default()));
         }
     }
-    if outcome.conflicts() > 0 {
+}
+
+/// Names `--force` where that helps.
+fn hint(outcome: &Outcome, args: &Args, screen: &Screen) {
+    let helps = |one: &CollectionUndo| one.conflicts > 0 && !one.stuck;
+    if !screen.json && !args.force && outcome.collections.iter().any(helps) {
         screen::warn("hint: `--force` takes what was changed since back as well");
     }
-    Ok(())
+}
+
+/// For programs.
+fn document(
+    outcome: &Outcome,
+    (kept, server): (&Kept, &str),
+    dry_run: bool,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    screen.document(&json!({
+        "message_type": "summary",
+        "dry_run": dry_run,
+        "undo_snapshot_id": kept.sid,
+        "server": server,
+        "collections": outcome.collections.iter().map(collection).collect::<Vec<_>>(),
+        "conflicts": outcome.conflicts(),
+        "forgotten": outcome.forgotten,
+    }))
 }
 
 fn what(one: &CollectionUndo) -> &'static str {
@@ -193,7 +245,7 @@ fn what(one: &CollectionUndo) -> &'static str {
     }
 }
 
-fn document(one: &CollectionUndo) -> Value {
+fn collection(one: &CollectionUndo) -> Value {
     json!({
         "collection": one.namespace.to_string(),
         "fate": what(one),

@@ -23,7 +23,8 @@ use crate::{
 
 impl Prepared<'_> {
     /// Restores. What a document or an index stands against is counted and told, and stops
-    /// nothing; an error does, and the same restore, prepared again, goes on from there.
+    /// nothing; an error does, and the same restore, prepared again, goes on from there. An error
+    /// after the record was made is [`Error::Unfinished`].
     pub fn carry_out(mut self, progress: &Progress) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         if !self.plan().writes() {
@@ -33,9 +34,11 @@ impl Prepared<'_> {
         let session = self.session.take();
         match session {
             Some(session) if self.options.undo => {
-                outcome.undo = Some(self.record(session)?);
+                let undo = self.record(session)?;
+                outcome.undo = Some(undo);
                 let reader = self.repo.reader()?;
-                self.write(&reader, &mut outcome, progress)?;
+                let written = self.write(&reader, &mut outcome, progress);
+                written.map_err(|source| Error::Unfinished { undo, source: Box::new(source) })?;
             }
             Some(session) => self.write(&session, &mut outcome, progress)?,
             None => {

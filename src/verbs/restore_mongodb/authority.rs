@@ -127,7 +127,8 @@ impl Merged {
                 Ok((recorded, stay)) => {
                     if stay > 0 {
                         self.notes.push(format!(
-                            "{stay} in {place} differ and stay; `--conflict overwrite` replaces"
+                            "other ones of the same name stay in {place}: {stay}; `--conflict \
+                             overwrite` replaces them"
                         ));
                     }
                     self.recorded.push((place.clone(), recorded));

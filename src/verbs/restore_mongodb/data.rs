@@ -286,8 +286,8 @@ impl Work {
         self.stays = true;
         self.outcome.fate = Fate::Blocked;
         self.outcome.conflicts += came;
-        let what = format!("{came} documents came or were changed since it was planned");
-        self.troubles.push(format!("{what}: it was not dropped, and stays as it is there"));
+        let what = format!("documents that came or were changed since it was planned: {came}");
+        self.troubles.push(format!("{what}; it was not dropped, and stays as it is there"));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
         Malformed,
         namespace::{Namespace, RenameError},
     },
+    id::Sid,
     mongo, repo,
     sink::mongo as sink,
     source::sorter::SortError,
@@ -49,6 +50,12 @@ pub enum Error {
     NoAuthority,
     #[error("the snapshot is no record of a restore")]
     NoUndo,
+    #[error("the restore ended before its end")]
+    Unfinished {
+        /// The record of what it was to write.
+        undo: Sid,
+        source: Box<Error>,
+    },
     #[error("interrupted; the same command goes on from here")]
     Cancelled,
 }

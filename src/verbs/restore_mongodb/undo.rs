@@ -56,6 +56,8 @@ pub struct CollectionUndo {
     pub already: u64,
     /// Changed by others since.
     pub conflicts: u64,
+    /// Something else has its name that `force` does not take away either.
+    pub stuck: bool,
     pub samples: Vec<Sample>,
     /// Names of indexes that go.
     pub indexes: Vec<String>,
@@ -126,6 +128,7 @@ pub fn undo(
                 removed: 0,
                 already: 0,
                 conflicts: 0,
+                stuck: false,
                 samples: Vec::new(),
                 indexes: Vec::new(),
                 notes: Vec::new(),
@@ -182,6 +185,7 @@ impl One<'_> {
     /// Something else took the name after the restore.
     fn another(&mut self, there: &Existing) {
         self.undo.conflicts += 1;
+        self.undo.stuck = self.record.before == Before::Kept;
         self.undo.notes.push(format!("another {} is there now, and stays", there.kind));
     }
 

@@ -70,6 +70,9 @@ fn a_restore_shows_its_plan_asks_and_can_be_taken_back() {
     assert_eq!((said.code, totals(&deployment)), (0, vec![10, 20, 30]), "{}", said.err);
     let said = desk.run(&["undo", "-y"]);
     assert_eq!(said.code, 0, "{}\n{}", said.out, said.err);
+    assert_eq!(said.out.matches("Brought back").count(), 1, "{}", said.out);
+    assert!(said.out.contains("brought back 1 document, removed 1: the restore "), "{}", said.out);
+    assert!(said.out.trim_end().ends_with("is undone"), "{}", said.out);
     assert_eq!(totals(&deployment), [99, 30]);
     assert_eq!(desk.run(&["undo", "-y"]).code, 2, "there is none left");
 }
@@ -100,6 +103,13 @@ fn parts_other_names_and_words_that_do_not_go_together() {
         (&["--target", "x"], "--target"),
         (&["--include", "x"], "--ns-include"),
         (&["--ns-from", "a"], "error"),
+        (&["--match-on", ""], "--match-on"),
+        (&["--match-on", "a,,b"], "--match-on"),
+        (&["--conflict", "newest", "--newest-by", ""], "--newest-by"),
+        (&["--newest-by", "at"], "--conflict newest"),
+        (&["--conflict", "merge", "--newest-by", "at"], "--conflict newest"),
+        (&["--conflict", "newest", "--newest-by", "at", "--merge-winner", "live"], "merge"),
+        (&["--conflict", "overwrite", "--merge-winner", "live"], "--conflict merge"),
     ] {
         let got = desk.run(&[&["restore", "latest", "--to", &uri], arguments].concat());
         assert_eq!(got.code, 2, "{arguments:?}: {}", got.err);
@@ -179,4 +189,59 @@ fn a_restore_is_taken_back_on_the_server_that_it_went_to() {
     assert!(said.code == 2 && said.err.contains(&place(&one)), "{}", said.err);
     desk.ok(&["undo", "-y"]);
     assert_eq!(totals(&other), [0; 0]);
+}
+
+#[test]
+fn a_restore_that_ends_half_way_says_what_takes_it_back() {
+    let deployment = Deployment::with_auth();
+    insert(&deployment, "shop", "zebras", vec![doc! { "_id": 1 }]);
+    let desk = desk(&deployment);
+    let may = |collection: &str, actions: &[&str]| {
+        let resource = doc! { "db": "copy", "collection": collection };
+        doc! { "resource": resource, "actions": actions.to_vec() }
+    };
+    let of_orders = ["createCollection", "insert", "find", "bypassDocumentValidation"];
+    let privileges = [may("", &["listCollections"]), may("orders", &of_orders)];
+    let role = doc! { "createRole": "half", "privileges": privileges.to_vec(), "roles": [] };
+    deployment.command("admin", role);
+    deployment.command("admin", doc! { "createUser": "ann", "pwd": "p", "roles": ["half"] });
+    let to = |uri: String| uri.replace("/?", "/copy?authSource=admin&");
+    let ann = to(deployment.uri_as("ann", "p"));
+
+    let said = desk.run(&["restore", "latest:shop", "--to", &ann]);
+    assert_eq!(said.code, 1, "{}\n{}", said.out, said.err);
+    assert!(said.err.contains("create on copy.zebras"), "{}", said.err);
+    assert!(said.err.contains(r#"["restore"]"#), "{}", said.err);
+    assert_eq!(all(&deployment, "copy", "orders").len(), 3);
+    let record = desk.json(&["snapshots", "--tag", "undo"])[0]["short_id"].clone();
+    let undo = format!("`icecore undo {}`", record.as_str().unwrap());
+    assert!(said.err.contains(&undo), "{undo}: {}", said.err);
+    desk.ok(&["undo", record.as_str().unwrap(), "-y", "--to", &to(deployment.uri())]);
+    assert_eq!(described(&deployment, "copy").len(), 0);
+}
+
+#[test]
+fn an_undo_names_force_where_that_helps() {
+    let deployment = Deployment::standalone();
+    let desk = desk(&deployment);
+    desk.ok(&["restore", "latest", "--to", &deployment.uri(), "--conflict", "overwrite", "-y"]);
+    let update = [doc! { "q": { "_id": 2 }, "u": { "$set": { "total": 5 } } }];
+    deployment.command("shop", doc! { "update": "orders", "updates": update });
+    let said = desk.run(&["undo", "-y"]);
+    assert_eq!((said.code, totals(&deployment)), (21, vec![5, 30]), "{}", said.err);
+    assert!(said.err.contains("`--force`"), "{}", said.err);
+    assert!(said.out.contains("1 conflict stays"), "{}", said.out);
+
+    // A view has the name by now, and stays whatever is said.
+    deployment.command("shop", doc! { "drop": "orders" });
+    deployment.command("shop", doc! { "create": "orders", "viewOn": "other", "pipeline": [] });
+    for force in [&[][..], &["--force"]] {
+        let said = desk.run(&[&["undo", "-y"], force].concat());
+        assert_eq!(said.code, 21, "{}\n{}", said.out, said.err);
+        assert!(
+            said.err.contains("another view") && !said.err.contains("`--force`"),
+            "{}",
+            said.err
+        );
+    }
 }
