@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(short, long, value_name = "WHAT[,WHAT...]", default_value = "host,paths")]
     pub group_by: GroupBy,
 
-    /// Show what would be forgotten, and forget nothing
+    /// Show what would be forgotten (and with --prune what would then be pruned), and do nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
 
@@ -163,6 +163,10 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if args.dry_run {
         if !screen.json {
             screen.chat(&format!("would forget {count}"))?;
+        }
+        if args.prune {
+            let removed = plan.iter().flat_map(|group| &group.remove).map(|kept| kept.sid);
+            prune::plan_only(&repository, &args.pruning, removed.collect(), screen)?;
         }
         return Ok(Exit::Done);
     }

@@ -1,6 +1,6 @@
 //! `icecore prune`: the space of what no snapshot needs.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use icecore::{
     id::Sid,
@@ -107,13 +107,24 @@ impl Limits {
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let repository = open::open(global)?;
     if args.dry_run {
-        let mut watch = Watch::start(screen, "prune")?;
-        let plan = prune::plan(&repository, &args.limits.options(), &watch.progress)?;
-        watch.clear();
-        show_plan(&plan, true, screen)?;
+        plan_only(&repository, &args.limits, BTreeSet::new(), screen)?;
         return Ok(Exit::Done);
     }
     carry_out(&repository, &args.limits, screen)
+}
+
+/// Shows what a prune would do if these snapshots were forgotten.
+pub fn plan_only(
+    repository: &Repository,
+    limits: &Limits,
+    as_if_forgotten: BTreeSet<Sid>,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    let options = Options { as_if_forgotten, ..limits.options() };
+    let mut watch = Watch::start(screen, "prune")?;
+    let plan = prune::plan(repository, &options, &watch.progress)?;
+    watch.clear();
+    show_plan(&plan, true, screen)
 }
 
 /// Shows the plan, then does it.

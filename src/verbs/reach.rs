@@ -2,8 +2,9 @@
 
 use std::error::Error;
 
+use super::select::is_record;
 use crate::{
-    format::snapshot::NamedRoot,
+    format::snapshot::{NamedRoot, Snapshot},
     id::{BlobId, BlobKind},
     repo::{Reader, collect::Reach},
     tree::{self, Root},
@@ -20,5 +21,9 @@ impl Reach for Trees<'_> {
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let NamedRoot { id, level, entries, bytes, .. } = *root;
         Ok(tree::walk(self.0, &Root { id, level, entries, bytes }, visit)?)
+    }
+
+    fn is_backup(&self, snapshot: &Snapshot) -> bool {
+        !is_record(snapshot)
     }
 }

@@ -204,6 +204,10 @@ impl Reach for Until<'_> {
         let goes_on = || !self.stop.load(Relaxed) && !self.progress.is_cancelled();
         self.reach.reachable(root, &mut |kind, id| goes_on() && visit(kind, id))
     }
+
+    fn is_backup(&self, snapshot: &Snapshot) -> bool {
+        self.reach.is_backup(snapshot)
+    }
 }
 
 /// What snapshots rest on.

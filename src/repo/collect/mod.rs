@@ -17,7 +17,7 @@ mod run;
 mod scan;
 mod survey;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 pub use check::{Checked, DamagedPack, Fault, ReadData, check, record_damage};
 pub use drain::AtWork;
@@ -29,8 +29,8 @@ pub use run::{Outcome, carry_out};
 pub use survey::{Plan, Totals, plan};
 
 use crate::{
-    format::snapshot::NamedRoot,
-    id::{BlobId, BlobKind, PackId},
+    format::snapshot::{NamedRoot, Snapshot},
+    id::{BlobId, BlobKind, PackId, Sid},
     limits::{ASK_FROM_PERCENT, LEASE_SECONDS, UNDELETE_DAYS_DEFAULT},
 };
 
@@ -44,6 +44,10 @@ pub trait Reach: Sync {
         root: &NamedRoot,
         visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+    /// Whether the snapshot is a backup of its source. What is none (a verb's own record) keeps no
+    /// source alive, and nobody is asked before it goes.
+    fn is_backup(&self, snapshot: &Snapshot) -> bool;
 }
 
 /// How much that nobody needs may stay in packs that somebody needs.
@@ -72,7 +76,9 @@ pub struct Options {
     /// said to be meant.
     pub last_of_source_may_go: bool,
     /// What may be deleted is not waited for: these sessions are given up now, by name.
-    pub give_up: Vec<crate::id::Sid>,
+    pub give_up: Vec<Sid>,
+    /// Counted as forgotten just now: for a plan that is to be shown before they are.
+    pub as_if_forgotten: BTreeSet<Sid>,
     /// A new pack is closed at this size.
     pub pack_aim_bytes: usize,
 }
@@ -88,6 +94,7 @@ impl Default for Options {
             max_percent: ASK_FROM_PERCENT,
             last_of_source_may_go: false,
             give_up: Vec::new(),
+            as_if_forgotten: BTreeSet::new(),
             pack_aim_bytes: crate::limits::PACK_AIM_BYTES,
         }
     }

@@ -193,12 +193,18 @@ fn plan_once(
     let sets = ground.sets()?;
     let damage = ground.known_damage(&mut strange)?;
     // Packs after snapshots: what a snapshot needs was there before it.
-    let slots = ground.slots(&mut strange)?;
+    let mut slots = ground.slots(&mut strange)?;
+    let now = ground.ambient.clock.now();
+    for sid in &options.as_if_forgotten {
+        if let Some(committed) = slots.commits.get_mut(sid) {
+            committed.forgotten.get_or_insert(now);
+        }
+    }
     let sizes = ground.packs()?;
     ground.load_index(&mut strange)?;
     adopt_packs(ground, &sizes, false, &mut strange)?;
     progress.phase("marking");
-    let roots = roots(&slots, ground.ambient.clock.now(), options.undelete_days);
+    let roots = roots(&slots, now, options.undelete_days);
     let packs = Packs::new(ground, sizes, &sets);
     let present = Present { packs: &packs.present, damage: &damage };
     let preferred = &packs.present - &packs.condemned;
@@ -217,7 +223,8 @@ fn plan_once(
         } += 1;
     }
     let condemn = choose::choose(ground, &packs, &marks, &damage, is_busy, options, &mut totals);
-    let last_of_source = last_of_source(ground, &slots, &kept, &packs, &condemn);
+    let going = going(ground, &packs, &condemn);
+    let last_of_source = last_of_source(ground, reach, &slots, &kept, &going);
     let segments = ground.catalog.segments().into_iter().map(|(id, _)| id).collect();
     let unforgotten = slots.commits.iter().filter(|(_, committed)| committed.forgotten.is_none());
     let commits = unforgotten.map(|(sid, _)| *sid).collect();
@@ -227,20 +234,24 @@ fn plan_once(
     Ok(Plan { totals, condemn, last_of_source, strange, options: options.clone(), seen })
 }
 
-/// Forgotten snapshots with no sister of the same host and paths, whose root still lies in a pack
+/// The packs that would be gone after the run.
+fn going(ground: &Ground, packs: &Packs, condemn: &[PackId]) -> RoaringBitmap {
+    let condemn = condemn.iter().filter_map(|id| ground.catalog.number(id));
+    condemn.collect::<RoaringBitmap>() | &packs.present & &packs.condemned
+}
+
+/// Forgotten backups with no sister of the same host and paths, whose root still lies in a pack
 /// that would go.
 fn last_of_source(
     ground: &Ground,
+    reach: &dyn Reach,
     slots: &Slots,
     kept: &BTreeSet<Sid>,
-    packs: &Packs,
-    condemn: &[PackId],
+    going: &RoaringBitmap,
 ) -> Vec<(Sid, Snapshot)> {
     let source = |snapshot: &Snapshot| (snapshot.host.clone(), snapshot.paths.clone());
-    let alive: BTreeSet<_> = kept.iter().map(|sid| source(&slots.commits[sid].snapshot)).collect();
-    let mut going: RoaringBitmap =
-        condemn.iter().filter_map(|id| ground.catalog.number(id)).collect();
-    going |= &packs.present & &packs.condemned;
+    let alive = kept.iter().map(|sid| &slots.commits[sid].snapshot);
+    let alive: BTreeSet<_> = alive.filter(|kept| reach.is_backup(kept)).map(source).collect();
     let lies_there = |snapshot: &Snapshot| {
         snapshot.roots.iter().any(|root| {
             ground.catalog.copies(&root.id).iter().any(|copy| going.contains(copy.number))
@@ -249,7 +260,8 @@ fn last_of_source(
     let mut newest = BTreeMap::new();
     for (sid, Committed { snapshot, .. }) in &slots.commits {
         let key = source(snapshot);
-        if kept.contains(sid) || alive.contains(&key) || !lies_there(snapshot) {
+        let is_last = !kept.contains(sid) && !alive.contains(&key) && reach.is_backup(snapshot);
+        if !is_last || !lies_there(snapshot) {
             continue;
         }
         let last = newest.entry(key).or_insert((*sid, snapshot));

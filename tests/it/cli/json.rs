@@ -126,6 +126,10 @@ fn what_long_runs_end_with() {
 
     let checked = last_of(&desk.json_lines(&["check"]), "summary");
     assert_eq!(checked["num_errors"], 0, "{checked:#}");
+    let forget = ["forget", "--keep-last", "1", "--prune", "--undelete-days", "0", "-n"];
+    let plan = last_of(&desk.json_lines(&forget), "summary");
+    assert_eq!((&plan["dry_run"], &plan["snapshots"]), (&json!(true), &json!(1)), "{plan:#}");
+    assert!(plan["bytes_to_free"].as_i64().unwrap() > 0, "as if it were forgotten: {plan:#}");
     let forgot = desk.json(&["forget", "--keep-last", "1"]);
     assert_eq!(forgot[0]["keep"].as_array().unwrap().len(), 1);
     assert_eq!(forgot[0]["remove"].as_array().unwrap().len(), 1);

@@ -69,6 +69,9 @@ fn dry_runs_change_nothing() {
     let before = ids(&desk, &[]);
     assert!(desk.ok(&["forget", "--keep-last", "1", "--dry-run"]).contains("would"));
     desk.ok(&["prune", "--dry-run"]);
+    let forget = ["forget", "--keep-last", "1", "--prune", "--undelete-days", "0"];
+    let plan = desk.ok(&[&forget[..], &["--dry-run"]].concat());
+    assert!(plan.contains("1 snapshot in") && plan.contains("frees:"), "{plan}");
     desk.ok(&["backup", "data", "--dry-run"]);
     desk.ok(&["restore", "latest", "--target", "back", "--dry-run"]);
     assert_eq!(ids(&desk, &[]), before);

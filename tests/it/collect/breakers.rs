@@ -188,6 +188,24 @@ fn the_last_snapshot_of_a_source_must_be_said_to_be_meant() {
     world.try_prune(&world.repo(), &careful).unwrap();
 }
 
+#[test]
+fn a_record_is_no_backup_of_its_source() {
+    let careful = Options { last_of_source_may_go: false, ..greedy() };
+    let world = World::new(3);
+    let only = world.backup(0..20);
+    let session = world.begin(&[]);
+    let snapshot = Snapshot { tags: vec!["record".into()], ..world.fill(&session, 20..25) };
+    let record = session.commit(snapshot).unwrap();
+    world.forget(only);
+    let error = world.try_prune(&world.repo(), &careful).unwrap_err();
+    assert!(matches!(error, Error::LastOfSource { sid, .. } if sid == only), "{error}");
+    world.prune(&greedy());
+    world.backup(30..40);
+    // And nobody is asked before the last record goes.
+    world.forget(record);
+    assert!(world.try_prune(&world.repo(), &careful).unwrap().packs_deleted > 0);
+}
+
 fn remove_all(world: &World, below: &str) {
     for name in world.names(below) {
         world.memory.remove(&Name::parse(&name).unwrap()).unwrap();

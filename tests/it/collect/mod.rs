@@ -60,6 +60,10 @@ impl Reach for Lists {
         }
         Ok(())
     }
+
+    fn is_backup(&self, snapshot: &Snapshot) -> bool {
+        snapshot.tags != ["record"]
+    }
 }
 
 fn password() -> SecretString {
