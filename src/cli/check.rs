@@ -148,7 +148,7 @@ fn name_damage(outcome: &Outcome, screen: &mut Screen) -> Result<(), Failure> {
         name_documents(&touched.deployment, screen)?;
     }
     if !checked.damaged.is_empty() && outcome.touched.is_empty() {
-        screen.line("no snapshot needs what is damaged")?;
+        screen.line("no snapshot lacks anything")?;
     }
     Ok(())
 }
@@ -192,7 +192,10 @@ fn fault(damaged: &DamagedPack) -> String {
         Fault::Size { listed_bytes, indexed_bytes } => {
             format!("it has {listed_bytes} bytes instead of {indexed_bytes}")
         }
-        Fault::Hash => "its bytes are not those it is named for".into(),
+        Fault::Hash => "its bytes are not those it is named for; every blob in it is whole".into(),
+        Fault::OwnTable(error) => format!(
+            "its own table can't be read: {error}; by the index's, every blob in it is whole"
+        ),
         Fault::Table(error) => format!("its table can't be read: {error}"),
         Fault::Blobs(blobs) => {
             format!("{} in it can't be read", units::counted(blobs.len() as u64, "blob", "blobs"))
@@ -210,6 +213,9 @@ fn hints(outcome: &Outcome) -> Vec<&'static str> {
     }
     if is_missing || !checked.strange.is_empty() || checked.only_unindexed > 0 {
         hints.push("`icecore repair index` makes the index again from the packs that are there");
+    }
+    if checked.damaged.iter().any(|damaged| damaged.fault.is_harmless()) {
+        hints.push("`icecore prune` moves what is whole out of damaged packs, and removes them");
     }
     if checked.strange.iter().any(|strange| strange.object.starts_with("snapshots/")) {
         hints.push(

@@ -46,9 +46,11 @@ pub enum Fault {
     Missing,
     /// The index says another size.
     Size { listed_bytes: u64, indexed_bytes: u64 },
-    /// The bytes are not those it is named for.
+    /// The bytes are not those it is named for, and every blob in it is whole.
     Hash,
-    /// It is no pack, or its table can't be read.
+    /// Its own table can't be read; by the index's, every blob in it is whole.
+    OwnTable(format::Error),
+    /// It is no pack, or its table can't be read, and no index knows it.
     Table(format::Error),
     /// Blobs that can't be opened, or are not those that they should be.
     Blobs(BTreeSet<BlobId>),
@@ -58,6 +60,13 @@ pub enum Fault {
 pub struct DamagedPack {
     pub pack: PackId,
     pub fault: Fault,
+}
+
+impl Fault {
+    /// Nothing is lost with it: what is in the pack can be read, and a prune moves it.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Fault::Hash | Fault::OwnTable(_))
+    }
 }
 
 /// What was found. Packs named here may hold nothing that a snapshot needs.
@@ -123,45 +132,66 @@ pub fn check(
     let mut needs = Needs { ground, slots, damage, sizes };
     needs.sizes.retain(|id, _| !bad_packs.contains(id));
     checked.snapshots = needs.roots().len() as u64;
+    check_needs(&mut needs, &chosen, reach, progress, &mut checked)?;
+    let mut hidden = Vec::new();
     if !unindexed.is_empty() {
-        checked.only_unindexed = needs.count_without(&unindexed, reach, progress)?;
+        hidden = needs.missing_without(&unindexed, &checked.lost, reach, progress)?;
     }
+    but_for_forgotten(ground, checked, hidden)
+}
+
+/// Reads the chosen packs, and finds what snapshots need and can't have. What is found bad counts
+/// in `needs` from then on.
+fn check_needs(
+    needs: &mut Needs,
+    chosen: &[(PackId, u64)],
+    reach: &dyn Reach,
+    progress: &Progress,
+    checked: &mut Checked,
+) -> Result<(), Error> {
+    let until = Until { reach, progress, stop: &AtomicBool::new(false) };
     if chosen.is_empty() {
         progress.phase("checking snapshots");
-        needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
-        return but_for_forgotten(ground, checked);
+        return needs.check(&until, checked);
     }
     let before = checked.damaged.len();
     // Trees are walked meanwhile, as if all packs were good: nearly always they are.
-    let met = beside(&needs, reach, progress, |stop| {
-        let read = read_all(ground, &chosen, progress, &mut checked);
+    let met = beside(needs, reach, progress, |stop| {
+        let read = read_all(needs.ground, chosen, progress, checked);
         stop.store(read.is_err(), Relaxed);
         read
     })?;
     if checked.damaged.len() == before {
         (checked.lost, checked.unwalked) = met;
-        return but_for_forgotten(ground, checked);
+        return Ok(());
     }
     for DamagedPack { pack, fault } in &checked.damaged[before..] {
         match fault {
             Fault::Blobs(blobs) => needs.damage.add_found(*pack, blobs),
+            fault if fault.is_harmless() => {}
             _ => drop(needs.sizes.remove(pack)),
         }
     }
     progress.phase("checking snapshots");
-    needs.check(&Until { reach, progress, stop: &AtomicBool::new(false) }, &mut checked)?;
-    but_for_forgotten(ground, checked)
+    needs.check(&until, checked)
 }
 
 /// Leaves out what only snapshots need that were forgotten meanwhile: others may have pruned it.
-fn but_for_forgotten(ground: &Ground, mut checked: Checked) -> Result<Checked, Error> {
-    if !checked.lost.is_empty() || !checked.unwalked.is_empty() {
+/// Of `hidden`, what snapshots need and only unindexed packs have, the rest is counted.
+fn but_for_forgotten(
+    ground: &Ground,
+    mut checked: Checked,
+    mut hidden: Vec<(Sid, BlobId)>,
+) -> Result<Checked, Error> {
+    if !checked.lost.is_empty() || !checked.unwalked.is_empty() || !hidden.is_empty() {
         let slots = ground.readable_slots(&mut Vec::new())?;
         let live =
             |sid: &Sid| slots.commits.get(sid).is_some_and(|commit| commit.forgotten.is_none());
         checked.lost.retain(|(sid, _)| live(sid));
         checked.unwalked.retain(|(sid, _)| live(sid));
+        hidden.retain(|(sid, _)| live(sid));
     }
+    checked.only_unindexed = hidden.len() as u64;
     Ok(checked)
 }
 
@@ -225,38 +255,38 @@ impl Needs<'_> {
         live.map(|(sid, committed)| (*sid, &committed.snapshot)).collect()
     }
 
-    /// How many blobs that are there would be missing without these packs. (Below a node that
-    /// would be, nothing is counted.)
-    fn count_without(
+    /// What would be missing without these packs, and is not `lost` with them. (Below a node that
+    /// would be, nothing is told.)
+    fn missing_without(
         &self,
         packs: &[PackId],
+        lost: &[(Sid, BlobId)],
         reach: &dyn Reach,
         progress: &Progress,
-    ) -> Result<u64, Error> {
+    ) -> Result<Vec<(Sid, BlobId)>, Error> {
+        progress.phase("checking packs that no index names");
+        let packs: BTreeSet<&PackId> = packs.iter().collect();
+        let lost: BTreeSet<&BlobId> = lost.iter().map(|(_, blob)| blob).collect();
         let until = Until { reach, progress, stop: &AtomicBool::new(false) };
-        let mut sizes = self.sizes.clone();
-        sizes.retain(|id, _| !packs.contains(id));
-        let (mut with, mut without) = (Checked::default(), Checked::default());
-        self.check_with(&sizes, &until, &mut without)?;
-        if without.lost.is_empty() {
-            return Ok(0);
-        }
-        self.check_with(&self.sizes, &until, &mut with)?;
-        let lost: BTreeSet<BlobId> = with.lost.into_iter().map(|(_, blob)| blob).collect();
-        Ok(without.lost.iter().filter(|(_, blob)| !lost.contains(blob)).count() as u64)
+        let mut without = Checked::default();
+        self.check_with(&|id| !packs.contains(id), &until, &mut without)?;
+        without.lost.retain(|(_, blob)| !lost.contains(blob));
+        Ok(without.lost)
     }
 
     fn check(&self, reach: &Until, checked: &mut Checked) -> Result<(), Error> {
-        self.check_with(&self.sizes, reach, checked)
+        self.check_with(&|_| true, reach, checked)
     }
 
+    /// With those of the packs that `counts` takes.
     fn check_with(
         &self,
-        sizes: &BTreeMap<PackId, u64>,
+        counts: &dyn Fn(&PackId) -> bool,
         reach: &Until,
         checked: &mut Checked,
     ) -> Result<(), Error> {
-        let present = sizes.keys().filter_map(|id| self.ground.catalog.number(id)).collect();
+        let packs = self.sizes.keys().filter(|id| counts(id));
+        let present = packs.filter_map(|id| self.ground.catalog.number(id)).collect();
         let counting = Present { packs: &present, damage: &self.damage };
         let marks = Marks::of(self.ground, reach, &self.roots(), &counting, &present)?;
         if reach.progress.is_cancelled() {
@@ -387,8 +417,11 @@ fn choose_ids(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadDat
     }
 }
 
-/// Writes down what was found bad, so that no writer counts on it and the next backup of the same
-/// content puts it again.
+/// The id of no blob: of a pack that holds no bad one, and that a prune is to give up.
+const NO_BLOB: BlobId = BlobId::new([0; 32]);
+
+/// Writes down what was found bad, so that no writer counts on it, the next backup of the same
+/// content puts it again, and the next prune gives the pack up.
 pub fn record_damage(ground: &Ground, checked: &Checked) -> Result<u64, Error> {
     let time = ground.ambient.clock.now();
     let mut records = Vec::new();
@@ -399,8 +432,9 @@ pub fn record_damage(ground: &Ground, checked: &Checked) -> Result<u64, Error> {
                 let (packs, blobs) = (vec![*pack], blobs.iter().copied().collect());
                 records.push(Damaged { packs, blobs, time });
             }
-            // A hash that differs though every blob opens: nothing is lost with it.
-            Fault::Hash => {}
+            fault if fault.is_harmless() => {
+                records.push(Damaged { packs: vec![*pack], blobs: vec![NO_BLOB], time });
+            }
             _ => whole.push(*pack),
         }
     }

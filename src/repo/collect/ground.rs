@@ -288,6 +288,27 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// What the index says is in the pack, for one whose own table can't be read. `None`: no
+    /// segment that can be read names it.
+    pub(super) fn indexed_table(&self, pack: &PackId) -> Result<Option<PackTable>, Error> {
+        for (id, packs) in self.catalog.segments() {
+            if !packs.contains(pack) {
+                continue;
+            }
+            let name = layout::segment(&id);
+            let object = match store::get_all(self.store, &name, CONTROL_MAX_BYTES + MIB) {
+                Err(error) if error.is_not_found() => continue,
+                object => object?,
+            };
+            let mut tables =
+                index::Segment::open(self.keys, &id, &object).unwrap_or_default().packs;
+            if let Some(at) = tables.iter().position(|table| table.id == *pack) {
+                return Ok(Some(tables.swap_remove(at)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Puts these tables into the index, in as many segments as it takes, and into the catalog.
     /// The last segment says that they stand for `supersedes`.
     pub(super) fn publish(

@@ -40,12 +40,12 @@ pub(super) struct Look {
     pub needed: Vec<Needed>,
     /// There may be more, in packs that were not looked at yet.
     pub is_cut_short: bool,
-    /// Packs whose own table could not be read: they stay.
+    /// Packs whose own table can't be read, and that no index knows: they stay.
     pub illegible: BTreeSet<PackId>,
 }
 
-/// Reads the own table of each of `doomed`, and says what of it is reached and not to be had from
-/// packs that nobody has condemned.
+/// Reads the own table of each of `doomed` (where it is damaged, what the index has of it), and
+/// says what of it is reached and not to be had from packs that nobody has condemned.
 pub(super) fn look(
     ground: &Ground,
     marks: &Marks,
@@ -68,6 +68,11 @@ pub(super) fn look(
             .map(|(id, size_bytes)| Ok((*id, ground.table_of(id, *size_bytes)?)))
             .collect::<Result<_, Error>>()?;
         for (id, table) in tables {
+            let table = match table {
+                // Everything that anyone may need of it came from its table, here or there.
+                Some(Err(error)) => Some(ground.indexed_table(id)?.ok_or(error)),
+                table => table,
+            };
             match table {
                 None => {}
                 Some(Ok(table)) => {

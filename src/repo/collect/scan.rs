@@ -101,10 +101,13 @@ fn scan(
     size_bytes: u64,
     read: &mut ReadPack,
 ) -> Result<Option<Option<Fault>>, Error> {
-    let table = match ground.table_of(id, size_bytes)? {
+    let (table, own_error) = match ground.table_of(id, size_bytes)? {
         None => return Ok(None),
-        Some(Ok(table)) => table,
-        Some(Err(error)) => return Ok(Some(Some(Fault::Table(error)))),
+        Some(Ok(table)) => (table, None),
+        Some(Err(error)) => match ground.indexed_table(id)? {
+            Some(table) if table.size_bytes == size_bytes => (table, Some(error)),
+            _ => return Ok(Some(Some(Fault::Table(error)))),
+        },
     };
     let (mut bad, mut plain, mut hash) = (BTreeSet::new(), Vec::new(), blake3::Hasher::new());
     let name = layout::pack(id);
@@ -122,11 +125,11 @@ fn scan(
         }
     }
     let whole = PackId::new(*hash.finalize().as_bytes()) == *id;
-    Ok(Some(match (bad.is_empty(), whole) {
+    Ok(Some(match (bad.is_empty(), own_error) {
         (false, _) => Some(Fault::Blobs(bad)),
+        (true, Some(error)) => Some(Fault::OwnTable(error)),
         // The damage is in no blob: between them, or in what is only read by people.
-        (true, false) => Some(Fault::Hash),
-        (true, true) => None,
+        (true, None) => (!whole).then_some(Fault::Hash),
     }))
 }
 

@@ -8,7 +8,7 @@ use icecore::{
     store::{Name, get_all},
 };
 
-use super::*;
+use super::{meanwhile::Meanwhile, *};
 
 fn tamper(world: &World, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let name = Name::parse(name).unwrap();
@@ -64,7 +64,7 @@ fn missing_short_and_illegible_packs_are_told_apart() {
     };
     assert!(matches!(fault(&packs[0])[..], [Fault::Missing]));
     assert!(matches!(fault(&packs[1])[..], [Fault::Size { .. }, ..]));
-    assert!(matches!(fault(&packs[2])[..], [Fault::Table(_)]));
+    assert!(matches!(fault(&packs[2])[..], [Fault::OwnTable(_)]));
     assert!(!checked.lost.is_empty() || !checked.unwalked.is_empty());
     assert!(!checked.is_good());
 }
@@ -98,6 +98,40 @@ fn a_repair_of_the_index_keeps_what_only_the_index_knows() {
     let repo = world.repo();
     let repaired = collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
     assert_eq!((repaired.remembered.len(), repaired.strange.len()), (0, 3));
+}
+
+#[test]
+fn a_pack_whose_own_table_rots_has_lost_nothing_and_goes_with_the_next_prune() {
+    let world = World::new(6);
+    world.backup(0..40);
+    let packs = world.names("packs");
+    // Of one pack, the trailer; of another, what its name is the hash of and nobody reads.
+    let of_table = |fault: &Fault| matches!(fault, Fault::OwnTable(_));
+    tamper(&world, &packs[0], |bytes| {
+        let at = bytes.len() - 6;
+        bytes[at] ^= 1;
+    });
+    for _ in 0..2 {
+        let checked = world.check(ReadData::All);
+        let [damaged] = &checked.damaged[..] else { panic!("{checked:?}") };
+        assert!(of_table(&damaged.fault) && packs[0].ends_with(&damaged.pack.to_string()));
+        assert!(checked.lost.is_empty() && checked.unwalked.is_empty(), "{checked:?}");
+        assert!(checked.bad_blobs().is_empty() && !checked.is_good());
+        collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+        let repo = world.repo();
+        collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
+    }
+    // Nobody stores anything again for it.
+    let session = world.begin(&[]);
+    world.fill(&session, 0..40);
+    assert_eq!(session.stats().blobs_new, 0);
+    session.abort().unwrap();
+    let outcome = world.prune(&Options { max_unused: MaxUnused::Unlimited, ..greedy() });
+    assert_eq!((outcome.packs_deleted, outcome.bad.len()), (1, 0));
+    assert!(outcome.blobs_moved > 0 && !world.names("packs").contains(&packs[0]));
+    assert_eq!(world.names("damaged"), [""; 0]);
+    assert!(world.check(ReadData::All).is_good());
+    assert_eq!(world.all_is_well(), 1);
 }
 
 #[test]
@@ -168,6 +202,36 @@ fn packs_that_no_index_names_are_no_harm_until_a_snapshot_needs_them() {
     assert!(checked.only_unindexed > 0 && !checked.is_good(), "{checked:?}");
     collect::repair_index(&collect::Ground::of(&world.repo()), &Progress::silent()).unwrap();
     assert!(world.check(collect::ReadData::All).is_good());
+}
+
+#[test]
+fn what_only_unindexed_packs_have_is_counted_apart_from_what_is_lost() {
+    let world = World::new(53);
+    let first = world.backup(0..30);
+    let segments = world.names("index");
+    let packs = world.names("packs");
+    let second = world.backup(0..31);
+    for name in segments.iter().chain([&packs[0], &packs[1]]) {
+        world.memory.remove(&Name::parse(name).unwrap()).unwrap();
+    }
+    world.forget(first);
+    for read_data in [ReadData::None, ReadData::All] {
+        let checked = world.check(read_data);
+        assert!(!checked.lost.is_empty() && checked.only_unindexed > 0, "{checked:?}");
+        assert_eq!(checked.lost.len() as u64 + checked.only_unindexed, 30);
+    }
+
+    // Nobody needs it any more when the check ends.
+    let world = Arc::new(world);
+    let other = world.clone();
+    let forget = move || other.forget(second);
+    let store = Meanwhile::new(world.memory.clone(), "gc", 0, forget);
+    let repo = world.repo_over(store.clone());
+    let (reach, silent) = (Lists(repo.reader().unwrap()), Progress::silent());
+    let ground = Ground::of(&repo);
+    let checked = collect::check(&ground, &reach, ReadData::None, &silent).unwrap();
+    assert!(store.is_done());
+    assert_eq!((checked.snapshots, checked.only_unindexed, checked.lost.len()), (1, 0, 0));
 }
 
 #[test]
