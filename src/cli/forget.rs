@@ -35,7 +35,8 @@ Examples:
   icecore forget --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run
   icecore forget --keep-within 30d --keep-tag release --prune
   icecore forget --keep-last 1 --host old-server --group-by host
-  icecore forget --tag undo --keep-within 30d       # what `icecore undo` could take back
+  icecore forget --tag undo --keep-within 30d       # what `icecore undo` could take back,
+                                                    # but for the newest of each server
 
 Stretches of time are numbers and units: 1y5m7d2h, 2w. They count back from the newest snapshot
 of a group.")]
@@ -216,7 +217,10 @@ fn show_records(count: usize, screen: &mut Screen) -> Result<(), Failure> {
     }
     let count =
         units::counted(count as u64, "record of a restore stays", "records of restores stay");
-    screen.chat(&format!("{count}: `icecore forget --tag undo --keep-within 30d` forgets old ones"))
+    screen.chat(&format!(
+        "{count}: `icecore forget --tag undo --keep-within 30d` forgets old ones, but for the newest \
+         of each server"
+    ))
 }
 
 /// In restic's words.

@@ -198,6 +198,11 @@ fn of_restore_mongodb(error: &verbs::restore_mongodb::Error) -> Option<Meaning> 
         NoAuthority => {
             say(Exit::Failed, "`icecore backup --with-users-and-roles` takes them into a snapshot")
         }
+        AnotherDeployment { record } => {
+            let short = record.short();
+            let hint = format!("`icecore undo {short} --to URI` takes the one that is named");
+            Some((Exit::Usage, Some(hint)))
+        }
         NoUndo => say(Exit::Failed, "`icecore snapshots --tag undo` shows which there are"),
         _ => None,
     }

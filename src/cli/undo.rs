@@ -71,6 +71,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let server = link.facts().uri.clone();
     let mut options = undo::Options {
         force: args.force,
+        // Who names both knows that they belong together.
+        any_deployment: args.to.is_some() && args.snapshot.is_some(),
         dry_run: true,
         threads: icecore::limits::RESTORE_WRITERS,
         spill_dir: deployment::spill_dir(),
@@ -142,7 +144,11 @@ fn find<'a>(
 }
 
 fn exit(outcome: &Outcome) -> Exit {
-    if outcome.conflicts() > 0 { Exit::Conflicts } else { Exit::Done }
+    match (outcome.conflicts(), outcome.troubles()) {
+        (0, 0) => Exit::Done,
+        (0, _) => Exit::Troubles,
+        _ => Exit::Conflicts,
+    }
 }
 
 /// What it would do.
@@ -180,6 +186,13 @@ fn show(
     if outcome.conflicts() != plan.conflicts() {
         conflicts(outcome);
     }
+    for one in &outcome.collections {
+        let namespace = shown(&one.namespace);
+        one.troubles.iter().for_each(|what| screen::warn(&format!("{namespace}: {}", shown(what))));
+    }
+    if let Some(why) = &outcome.unconfirmed {
+        screen::warn(&format!("nobody knows whether all of it stays: {}", shown(why)));
+    }
     let sum = |of: fn(&CollectionUndo) -> u64| outcome.collections.iter().map(of).sum::<u64>();
     let restored = units::counted(sum(|one| one.restored), "document", "documents");
     let removed = units::count(sum(|one| one.removed));
@@ -187,8 +200,8 @@ fn show(
     let end = match (outcome.conflicts(), outcome.forgotten) {
         (_, true) => format!("the restore {short} is undone"),
         (0, false) => format!(
-            "the restore {short} is undone, but its record could not be forgotten: `icecore forget \
-             {short}` does"
+            "the record stays, as that is not all: `icecore undo {short}` tries again, \
+             `icecore forget {short}` is done with it"
         ),
         (conflicts, false) => {
             let conflicts = units::counted(conflicts, "conflict stays", "conflicts stay");
@@ -206,7 +219,8 @@ fn conflicts(outcome: &Outcome) {
         }
         for sample in &one.samples {
             let (id, why) = (restore_mongodb::id_text(&sample.id), sample.why.as_deref());
-            screen::warn(&format!("  {namespace}/{id}: {}", why.unwrap_or_default()));
+            let why = shown(&why.unwrap_or_default());
+            screen::warn(&format!("  {namespace}/{}: {why}", shown(&id)));
         }
     }
 }
@@ -233,6 +247,8 @@ fn document(
         "server": server,
         "collections": outcome.collections.iter().map(collection).collect::<Vec<_>>(),
         "conflicts": outcome.conflicts(),
+        "error_count": outcome.troubles(),
+        "unconfirmed": outcome.unconfirmed,
         "forgotten": outcome.forgotten,
     }))
 }
@@ -255,5 +271,6 @@ fn collection(one: &CollectionUndo) -> Value {
         "conflicts": one.conflicts,
         "indexes": one.indexes,
         "notes": one.notes,
+        "troubles": one.troubles,
     })
 }

@@ -16,7 +16,7 @@ pub use error::Error;
 pub use indexes::{Built, build, drop_index, is_ttl, name_of, wanted};
 pub use look::{by_ids, scan};
 pub use namespaces::{
-    Created, Existing, beyond, buckets_of, collections, create, drop, expire_after, indexes,
-    is_capped, is_fixed, wait_for_majority,
+    Created, Existing, beyond, buckets_of, collections, create, deployment_id, drop, expire_after,
+    indexes, is_capped, is_fixed, wait_for_majority, wait_for_majority_of,
 };
 pub use writers::{Failure, Op, Order, Report, Writers};

@@ -5,7 +5,7 @@ use super::{
     command::{document_in, is_true, on, text_in, without},
 };
 use crate::{
-    document::{Writer, get, namespace::Namespace},
+    document::{ArrayWriter, Writer, get, namespace::Namespace},
     limits::SCAN_FAILURES_MAX,
     mongo::{self, Link},
 };
@@ -44,6 +44,20 @@ pub fn collections(link: &Link, db: &str) -> Result<Vec<Existing>, Error> {
         record,
     };
     Ok(list.into_iter().map(existing).collect())
+}
+
+/// What a deployment can be told by, whatever it is called: the UUID of a collection that all its
+/// members have from their first start on. `None`: it does not tell everybody.
+pub fn deployment_id(link: &Link) -> Result<Option<Vec<u8>>, Error> {
+    const FROM_THE_BEGINNING: &str = "system.version";
+    let there = match collections(link, "admin") {
+        Err(error) if error.cause().is_unauthorized() => return Ok(None),
+        there => there?,
+    };
+    let first = there.iter().find(|one| one.name == FROM_THE_BEGINNING);
+    let info = first.and_then(|first| document_in(&first.record, b"info"));
+    let uuid = info.and_then(|info| get(info, b"uuid").ok()?);
+    Ok(uuid.and_then(|uuid| Some(uuid.as_binary()?.1.to_vec())))
 }
 
 /// The index specifications of a collection, in the server's order, `_id_` among them.
@@ -186,24 +200,45 @@ impl Error {
 /// asks for the index that is there on `place`, a collection with no collation of its own, with a
 /// concern for everything before it. Whoever may restore may do so.
 pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
-    /// Among others: of a server that keeps no journal.
-    const BAD_VALUE: i32 = 2;
-    let facts = link.facts();
-    let is_alone = !facts.is_replica_set() && !facts.is_mongos;
     let (mut key, mut spec) = (Writer::new(), Writer::new());
     key.push_i32(b"_id", 1);
     spec.push_doc(b"key", &key.finish());
     spec.push_str(b"name", "_id_");
-    let mut list = crate::document::ArrayWriter::new();
-    list.push_doc(&spec.finish());
+    wait_by((link, "createIndexes"), place, "indexes", spec)
+}
+
+/// The same where no collection is: removes nothing from where nothing is, which wants the right
+/// to remove.
+pub fn wait_for_majority_of(link: &Link, db: &str) -> Result<(), Error> {
+    let (mut none, mut query, mut statement) = (Writer::new(), Writer::new(), Writer::new());
+    none.push_array(b"$in", &ArrayWriter::new().finish());
+    query.push_doc(b"_id", &none.finish());
+    statement.push_doc(b"q", &query.finish());
+    statement.push_i32(b"limit", 1);
+    wait_by((link, "delete"), &Namespace::new(db, "icecore.nothing"), "deletes", statement)
+}
+
+/// Runs a command that changes nothing, with its one statement, and waits for what was before it.
+fn wait_by(
+    (link, name): (&Link, &str),
+    place: &Namespace,
+    list: &str,
+    statement: Writer,
+) -> Result<(), Error> {
+    /// Among others: of a server that keeps no journal.
+    const BAD_VALUE: i32 = 2;
+    let facts = link.facts();
+    let is_alone = !facts.is_replica_set() && !facts.is_mongos;
+    let mut statements = ArrayWriter::new();
+    statements.push_doc(&statement.finish());
     let mut concern = Writer::new();
     match is_alone {
         true => concern.push_bool(b"j", true),
         false => concern.push_str(b"w", "majority"),
     }
     concern.push_i32(b"wtimeout", 60_000);
-    let mut command = on("createIndexes", place);
-    command.push_array(b"indexes", &list.finish());
+    let mut command = on(name, place);
+    command.push_array(list.as_bytes(), &statements.finish());
     command.push_doc(b"writeConcern", &concern.finish());
     let majority = |source| Error::Majority { source };
     let reply = match link.ask(&place.db, &command.finish()) {
@@ -213,7 +248,7 @@ pub fn wait_for_majority(link: &Link, place: &Namespace) -> Result<(), Error> {
     match document_in(&reply, b"writeConcernError") {
         None => Ok(()),
         Some(error) => Err(majority(mongo::Error::Command {
-            command: "createIndexes".into(),
+            command: name.into(),
             place: place.to_string(),
             code: 64,
             name: "WriteConcernFailed".into(),

@@ -88,7 +88,9 @@ impl Prepared<'_> {
                 rollback_id: None,
             }),
         };
-        record::commit(session, &self.splitter, collections, snapshot)
+        let deployment = sink::deployment_id(self.link)?;
+        let deployment = deployment.as_deref();
+        record::commit(session, &self.splitter, deployment, collections, snapshot)
     }
 
     fn write<R: ReadBlobs<Error = repo::Error>>(

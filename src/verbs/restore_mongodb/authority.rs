@@ -167,6 +167,7 @@ impl Merged {
                         indexes: Vec::new(),
                         options: None,
                         holds_documents: false,
+                        deployment: None,
                     },
                     written: Some(recorded.touched),
                     old: (count > 0).then_some((record, Some(recorded.old))),

@@ -6,7 +6,8 @@ use crate::{
         namespace::{Namespace, RenameError},
     },
     id::Sid,
-    mongo, repo,
+    mongo,
+    repo::{self, collect},
     sink::mongo as sink,
     source::sorter::SortError,
     tree, verbs,
@@ -56,6 +57,10 @@ pub enum Error {
         undo: Sid,
         source: Box<Error>,
     },
+    #[error("everything is as it was before the restore, but its record {record} is not forgotten")]
+    Unforgotten { record: Sid, source: collect::Error },
+    #[error("the restore {record} went into another deployment than the one that answers")]
+    AnotherDeployment { record: Sid },
     #[error("interrupted; the same command goes on from here")]
     Cancelled,
 }

@@ -71,6 +71,7 @@ impl Job {
             indexes: self.plan.indexes.clone(),
             options: self.is_view().then(|| self.chosen.record.options.clone()),
             holds_documents: self.written.is_some_and(|written| written.holds_documents),
+            deployment: None,
         };
         let touched = self.recorded.as_ref().map(|recorded| recorded.touched);
         let old = match (&self.dropped, &self.kept, &self.recorded) {

@@ -57,6 +57,8 @@ pub(crate) struct UndoRecord {
     pub options: Option<Vec<u8>>,
     /// The tree holds the documents themselves, not `Touched`: it is one of the snapshot's.
     pub holds_documents: bool,
+    /// Which deployment it was, as `sink::deployment_id` tells it.
+    pub deployment: Option<Vec<u8>>,
 }
 
 impl UndoRecord {
@@ -78,6 +80,9 @@ impl UndoRecord {
         if let Some(options) = &self.options {
             writer.push_doc(b"options", options);
         }
+        if let Some(deployment) = &self.deployment {
+            writer.push_binary(b"deployment", 0, deployment);
+        }
         writer.finish()
     }
 
@@ -98,7 +103,8 @@ impl UndoRecord {
         let holds_documents = field(b"documents")?.as_bool()?;
         let options = field(b"options").and_then(|options| options.as_doc()).map(<[u8]>::to_vec);
         let kind = text(field(b"type")?)?;
-        Some(UndoRecord { before, kind, indexes, options, holds_documents })
+        let deployment = field(b"deployment").and_then(|id| Some(id.as_binary()?.1.to_vec()));
+        Some(UndoRecord { before, kind, indexes, options, holds_documents, deployment })
     }
 }
 
@@ -229,17 +235,19 @@ pub(super) struct RecordedCollection {
     pub old: Option<(CollectionRecord, Option<Root>)>,
 }
 
-/// Commits the record; `snapshot` says all but the trees.
+/// Commits the record, of a restore into `deployment`; `snapshot` says all but the trees.
 pub(super) fn commit(
     session: Session,
     splitter: &Splitter,
+    deployment: Option<&[u8]>,
     mut collections: Vec<RecordedCollection>,
     mut snapshot: Snapshot,
 ) -> Result<crate::id::Sid, Error> {
     collections.sort_by_key(|one| one.namespace.key());
     let mut undo = Merger::new(&session, *splitter, None);
     let mut old = Merger::new(&session, *splitter, None);
-    for one in &collections {
+    for one in &mut collections {
+        one.undo.deployment = deployment.map(<[u8]>::to_vec);
         let key = one.namespace.key();
         let pieces = one.written.map_or(Pieces::None, Pieces::Map);
         undo.put(&key, &Value { head: one.undo.encode().into(), pieces })?;
@@ -278,6 +286,7 @@ mod tests {
                 indexes,
                 options: (before == Before::Kept).then(|| Writer::new().finish()),
                 holds_documents: before == Before::Nothing,
+                deployment: (before != Before::Kept).then(|| vec![7; 16]),
             };
             let bytes = record.encode();
             assert_eq!(UndoRecord::decode(&bytes), Some(record));

@@ -1,7 +1,13 @@
 //! Which restore is meant: the newest one, into this server or into any.
 
-use super::record::UNDO_ROOT;
-use crate::{format::snapshot::Snapshot, mongo::Facts, repo::Kept, verbs::deployment::root_named};
+use super::{Error, record::UNDO_ROOT};
+use crate::{
+    format::snapshot::Snapshot,
+    mongo::{Facts, Link},
+    repo::Kept,
+    sink::mongo as sink,
+    verbs::deployment::root_named,
+};
 
 /// The newest record of a restore that is not forgotten, into this deployment if one is given.
 pub fn newest<'a>(all: &'a [Kept], facts: Option<&Facts>) -> Option<&'a Kept> {
@@ -13,11 +19,26 @@ pub fn newest<'a>(all: &'a [Kept], facts: Option<&Facts>) -> Option<&'a Kept> {
     all.iter().rfind(is_meant)
 }
 
-/// Whether a record is of a restore into the deployment that answers: its connection string named
-/// the same hosts, whatever the database, or the same member answered.
+/// Whether a record is of a restore into what is called as the deployment that answers: its
+/// connection string named the same hosts, whatever the database, or the same member answered.
 pub fn is_into(record: &Snapshot, facts: &Facts) -> bool {
     let Some(recorded) = &record.mongodb else { return false };
-    hosts(&recorded.uri) == hosts(&facts.uri) || recorded.member == facts.member
+    recorded.set_name == facts.set_name
+        && (hosts(&recorded.uri) == hosts(&facts.uri) || recorded.member == facts.member)
+}
+
+/// Whether the deployment that answers is the one that was restored into, of which `recorded` is
+/// what told it from others. A name is none: `localhost` is every container and every tunnel.
+pub(super) fn answers(
+    link: &Link,
+    record: &Snapshot,
+    recorded: Option<&[u8]>,
+) -> Result<bool, Error> {
+    let facts = link.facts();
+    Ok(match (recorded, sink::deployment_id(link)?) {
+        (Some(recorded), Some(id)) => recorded == id,
+        _ => record.mongodb.as_ref().is_some_and(|one| one.set_name == facts.set_name),
+    })
 }
 
 /// Of a connection string as it is recorded, which holds no user and no options.

@@ -69,8 +69,7 @@ fn a_restore_that_was_stopped_before_it_dropped_anything_is_taken_back_without_f
     assert!(prepared.carry_out(&progress).is_err());
     let all = scene.repo.snapshots().unwrap();
     let record = undo_verb::newest(&all, None).expect("it was recorded before");
-    let spill_dir = scene.spill.path().to_owned();
-    let options = undo_verb::Options { force: false, dry_run: false, threads: 4, spill_dir };
+    let options = scene.to_undo(false);
     let progress = Progress::silent();
     let undone = undo_verb::undo(&scene.repo, &link, record, &options, &progress).unwrap();
     assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");

@@ -5,6 +5,7 @@ mod conflicts;
 pub mod everything;
 mod in_between;
 mod undo;
+mod undo_in_part;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -48,7 +49,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        Scene::on(Arc::new(MemoryStore::new()))
+    }
+
+    fn on(store: Arc<dyn Store>) -> Scene {
         let (ambient, clock) = Ambient::fixed(7);
         let init = InitOptions {
             params: SlotParams::worthless(),
@@ -99,9 +103,18 @@ impl Scene {
 
     fn undo(&self, link: &Link, outcome: &Outcome, force: bool) -> undo_verb::Outcome {
         let kept = self.kept(outcome.undo.expect("it was recorded"));
-        let spill_dir = self.spill.path().to_owned();
-        let options = undo_verb::Options { force, dry_run: false, threads: 4, spill_dir };
+        let options = self.to_undo(force);
         undo_verb::undo(&self.repo, link, &kept, &options, &Progress::silent()).unwrap()
+    }
+
+    fn to_undo(&self, force: bool) -> undo_verb::Options {
+        undo_verb::Options {
+            force,
+            any_deployment: false,
+            dry_run: false,
+            threads: 4,
+            spill_dir: self.spill.path().to_owned(),
+        }
     }
 
     /// The databases as they stand, read as simply as can be.

@@ -88,13 +88,12 @@ fn killed_in_the_middle_a_restore_goes_on_and_both_parts_can_be_taken_back() {
     let (plan, outcome) = scene.restore(&second, &kept, scene.options());
     let totals = plan.totals();
     assert_eq!(totals.equal + totals.insert, 20_000);
-    assert!(totals.equal as usize >= count.min(1), "what is there is not written again");
+    assert!(totals.equal as usize >= count, "what is there is not written again");
     assert_eq!(totals.conflict, 0);
     assert!(outcome.is_right() && outcome.conflicts() == 0, "{outcome:#?}");
     assert_same(&whole, &described(&deployment, "d"));
     // The records of both, the newest first.
-    let spill_dir = scene.spill.path().to_owned();
-    let options = undo_verb::Options { force: false, dry_run: false, threads: 4, spill_dir };
+    let options = scene.to_undo(false);
     let mut undone = 0;
     while let Some(kept) = undo_verb::newest(&scene.repo.snapshots().unwrap(), None) {
         let progress = Progress::silent();
@@ -102,7 +101,8 @@ fn killed_in_the_middle_a_restore_goes_on_and_both_parts_can_be_taken_back() {
         assert!(outcome.forgotten, "{outcome:#?}");
         undone += 1;
     }
-    assert!(undone >= 1);
+    // The first may have come to its end before it was stopped.
+    assert_eq!(undone, 1 + usize::from(outcome.undo.is_some()));
     assert!(described(&deployment, "d").is_empty(), "all that came is gone");
 }
 
