@@ -14,7 +14,7 @@ use icecore::{
     id::{BlobId, Sid},
     progress::Progress,
     tree::Pieces,
-    verbs::mount::{Mounted, Options, Shelved, mount},
+    verbs::mount::{Error, Mounted, Options, Shelved, mount},
 };
 
 use crate::restore::scene::{Scene, Source, content};
@@ -196,4 +196,17 @@ fn what_is_damaged_is_an_error_there_and_told() {
     progress.cancel();
     mounted.wait(&progress, &Ambient::real("host", "user")).unwrap();
     assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
+}
+
+#[test]
+fn a_directory_with_something_in_it_is_not_hidden() {
+    let mut source = Source::default();
+    source.file("f", b"f");
+    let scene = Scene::new(&source);
+    let at = scene.temp.path().join("mount");
+    fs::create_dir_all(at.join("something")).unwrap();
+    let options = Options { mountpoint: at.clone(), allow_other: false };
+    let (reader, ambient) = (scene.reader.another(), Ambient::real("host", "user"));
+    let mounted = mount(reader, Box::new(|| None), options, ambient, Arc::default());
+    assert!(matches!(mounted, Err(Error::NotEmpty { mountpoint }) if mountpoint == at));
 }

@@ -28,7 +28,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub struct Options {
-    /// An existing directory.
+    /// An existing directory with nothing in it.
     pub mountpoint: PathBuf,
     /// Others than who mounts may look, as far as the modes in the snapshots let them.
     pub allow_other: bool,
@@ -38,6 +38,8 @@ pub struct Options {
 pub enum Error {
     #[error("cannot mount on {mountpoint}")]
     Mount { mountpoint: PathBuf, source: io::Error },
+    #[error("{mountpoint} is not empty, and a mount would hide what is in it")]
+    NotEmpty { mountpoint: PathBuf },
     #[error("cannot unmount {mountpoint}")]
     Unmount { mountpoint: PathBuf, source: io::Error },
 }
@@ -57,6 +59,11 @@ pub fn mount<R: ReadBlobs + 'static>(
     progress: Arc<Progress>,
 ) -> Result<Mounted, Error> {
     let Options { mountpoint, allow_other } = options;
+    match std::fs::read_dir(&mountpoint).map(|mut dir| dir.next().is_none()) {
+        Ok(true) => {}
+        Ok(false) => return Err(Error::NotEmpty { mountpoint }),
+        Err(source) => return Err(Error::Mount { mountpoint, source }),
+    }
     let mut config = Config::default();
     let name = MountOption::FSName("icecore".to_owned());
     config.mount_options = vec![name, MountOption::RO, MountOption::NoSuid, MountOption::NoDev];
