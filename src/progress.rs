@@ -16,6 +16,39 @@ pub struct Trouble {
     pub error: String,
 }
 
+/// What was done with an item, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    New,
+    Modified,
+    Restored,
+    /// Its content was right.
+    Metadata,
+    Unchanged,
+    /// It differs, and was left so.
+    Skipped,
+}
+
+impl Action {
+    pub fn word(self) -> &'static str {
+        match self {
+            Action::New => "new",
+            Action::Modified => "modified",
+            Action::Restored => "restored",
+            Action::Metadata => "metadata",
+            Action::Unchanged => "unchanged",
+            Action::Skipped => "skipped",
+        }
+    }
+
+    /// The content of the item is not what it was.
+    pub fn is_change(self) -> bool {
+        matches!(self, Action::New | Action::Modified | Action::Restored)
+    }
+}
+
+/// Takes what was done, the item as in `Trouble`, and its size in bytes.
+type OnItem = Box<dyn Fn(Action, &str, u64) + Send + Sync>;
 type OnTrouble = Box<dyn Fn(&Trouble) + Send + Sync>;
 type OnPhase = Box<dyn Fn(&'static str) + Send + Sync>;
 
@@ -32,6 +65,7 @@ pub struct Progress {
     cancelled: AtomicBool,
     on_trouble: Option<OnTrouble>,
     on_phase: Option<OnPhase>,
+    on_item: Option<OnItem>,
 }
 
 impl Progress {
@@ -43,6 +77,18 @@ impl Progress {
     /// `on_trouble` is called once for each trouble, from whichever thread met it.
     pub fn watched(on_trouble: OnTrouble, on_phase: OnPhase) -> Self {
         Progress { on_trouble: Some(on_trouble), on_phase: Some(on_phase), ..Progress::default() }
+    }
+
+    /// The same, and `on_item` is called for each item, by runs that name them.
+    pub fn naming(self, on_item: OnItem) -> Self {
+        Progress { on_item: Some(on_item), ..self }
+    }
+
+    /// `name` is called only if somebody listens.
+    pub fn item(&self, action: Action, size_bytes: u64, name: impl FnOnce() -> String) {
+        if let Some(tell) = &self.on_item {
+            tell(action, &name(), size_bytes);
+        }
     }
 
     pub fn done(&self, items: u64, bytes: u64) {
@@ -78,6 +124,13 @@ impl Progress {
 
     pub fn trouble(&self, trouble: Trouble) {
         self.troubles.fetch_add(1, Relaxed);
+        if let Some(tell) = &self.on_trouble {
+            tell(&trouble);
+        }
+    }
+
+    /// As `trouble`, of what takes nothing from the result: it is told, and not counted.
+    pub fn warn(&self, trouble: Trouble) {
         if let Some(tell) = &self.on_trouble {
             tell(&trouble);
         }

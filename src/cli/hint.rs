@@ -41,7 +41,8 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<Meaning> {
             .or_else(|| error.downcast_ref().map(of_tree))
             .or_else(|| error.downcast_ref().map(of_choice))
             .or_else(|| error.downcast_ref().map(of_policy))
-            .or_else(|| error.downcast_ref().map(of_reading));
+            .or_else(|| error.downcast_ref().map(of_reading))
+            .or_else(|| error.downcast_ref().map(of_mount));
         if let Some(Some(meaning)) = found {
             return Some(meaning);
         }
@@ -170,7 +171,19 @@ fn of_restore(error: &verbs::restore::Error<repo::Error>) -> Option<Meaning> {
     use verbs::restore::Error::*;
     match error {
         NoSuchPath { path } => Some((Exit::Failed, Some(find_it(path)))),
+        NothingMatches { .. } => {
+            say(Exit::Failed, "`icecore ls SNAPSHOT` shows what is in it; `/srv` is from the top")
+        }
         Cancelled => Some((Exit::Interrupted, None)),
+        _ => None,
+    }
+}
+
+fn of_mount(error: &verbs::mount::Error) -> Option<Meaning> {
+    match error {
+        verbs::mount::Error::NotEmpty { .. } => {
+            say(Exit::Failed, "`mkdir DIR` makes an empty one; `icecore mount DIR` takes it")
+        }
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! From flags and variables to an open repository.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{error::Error as _, fs, path::PathBuf, sync::Arc};
 
 use etcetera::BaseStrategy;
 use icecore::{
@@ -82,6 +82,11 @@ impl Place {
             options: environment::of_stores().into_iter().chain(global.option.clone()).collect(),
             limit_upload_kib: global.limit_upload.map(u64::from),
             limit_download_kib: global.limit_download.map(u64::from),
+            on_outage: (!global.quiet).then(|| {
+                let json = global.json;
+                let tell = move |error: &store::Error| tell_outage(error, json);
+                Arc::new(tell) as location::OnOutage
+            }),
         };
         Ok(Place { location, options, ambient: ambient() })
     }
@@ -89,6 +94,20 @@ impl Place {
     /// The store at a place that shall hold a repository.
     pub fn create(&self) -> Result<Arc<dyn Store>, store::Error> {
         location::create(&self.location, &self.options, &self.ambient)
+    }
+}
+
+/// Else nothing would be seen for as long as it is tried again.
+fn tell_outage(error: &store::Error, json: bool) {
+    let (mut message, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    if json {
+        screen::warn_json("retry", &error.object, &message);
+    } else {
+        screen::warn(&format!("warning: {message}; trying again for a while"));
     }
 }
 

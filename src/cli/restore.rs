@@ -55,7 +55,8 @@ pub struct Args {
     #[arg(short, long, value_name = "DIR")]
     pub target: Option<PathBuf>,
 
-    /// Only what matches this pattern; may be given more than once
+    /// Only what matches this pattern; may be given more than once. One that matches nothing is
+    /// told; if none does, that is an error
     #[arg(short, long, value_name = "PATTERN")]
     pub include: Vec<String>,
 
@@ -178,10 +179,12 @@ fn files(
     if args.dry_run {
         let plan = restore::plan(&ground, &root, &options, &watch.progress)?;
         watch.clear();
+        name_unmatched(&options.selection);
         return show_plan(&plan, screen);
     }
     let outcome = restore::carry_out(&ground, &root, &options, &watch.progress)?;
     watch.clear();
+    name_unmatched(&options.selection);
     let seconds = watch.started.elapsed();
     if screen.json {
         screen.document(&document(&outcome, seconds))?;
@@ -189,6 +192,13 @@ fn files(
         show(&outcome, target, seconds, screen)?;
     }
     Ok(exit(&outcome))
+}
+
+/// Of several patterns one may be mistyped. (If none matches anything, that is an error.)
+fn name_unmatched(selection: &Selection) {
+    for pattern in selection.unmatched() {
+        screen::warn(&format!("warning: no path matches --include {pattern}"));
+    }
 }
 
 /// The worst of what happened decides.

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
+use serde_json::json;
 
 use super::failure::Failure;
 
@@ -105,6 +106,19 @@ pub fn table(
 pub fn warn(text: &str) {
     // Nobody may be listening; that is no reason to stop.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The same for programs: a line of the type `error`.
+pub fn warn_json(during: &str, item: &str, message: &str) {
+    warn(
+        &json!({
+            "message_type": "error",
+            "error": { "message": message },
+            "during": during,
+            "item": item,
+        })
+        .to_string(),
+    );
 }
 
 #[cfg(test)]

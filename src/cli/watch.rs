@@ -11,14 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use icecore::progress::{Progress, Trouble};
+use icecore::progress::{Action, Progress, Trouble};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     environment,
     failure::Failure,
     interrupt,
-    screen::{Loudness, Screen, printable},
+    screen::{Loudness, Screen, printable, warn_json},
     units,
 };
 
@@ -64,7 +64,7 @@ impl Watch {
         fps: f64,
     ) -> Result<Watch, Failure> {
         let phase = Arc::new(Mutex::new(what));
-        let progress = Arc::new(Progress::watched(
+        let progress = Progress::watched(
             Box::new({
                 let (face, json) = (face.clone(), screen.json);
                 move |trouble| tell_trouble(&face, json, trouble)
@@ -80,7 +80,16 @@ impl Watch {
                     }
                 }
             }),
-        ));
+        );
+        let (named, json, loudness) = (face.clone(), screen.json, screen.loudness);
+        let progress = Arc::new(match loudness >= Loudness::Verbose {
+            true => progress.naming(Box::new(move |action, item, size_bytes| {
+                if action.is_change() || loudness == Loudness::VeryVerbose {
+                    name_item(&named, json, action, (item, size_bytes));
+                }
+            })),
+            false => progress,
+        });
         interrupt::cancels(&progress);
         let started = Instant::now();
         let ticker = (!matches!(face, Face::Nothing)).then(|| {
@@ -131,17 +140,31 @@ fn choose(screen: &Screen, fps: Option<f64>) -> (Face, f64) {
     }
 }
 
+/// On standard output, where what a run has done is named.
+fn name_item(face: &Face, json: bool, action: Action, (item, size_bytes): (&str, u64)) {
+    let line = if json {
+        let document = serde_json::json!({
+            "message_type": "verbose_status",
+            "action": action.word(),
+            "item": item,
+            "data_size": size_bytes,
+        });
+        document.to_string()
+    } else {
+        format!("{:9} {}", action.word(), printable(item.as_bytes()))
+    };
+    // Whoever reads no longer misses nothing.
+    let write = || drop(writeln!(io::stdout(), "{line}"));
+    match face {
+        Face::Bar(bar) => bar.suspend(write),
+        _ => write(),
+    }
+}
+
 fn tell_trouble(face: &Face, json: bool, trouble: &Trouble) {
     let Trouble { item, during, error } = trouble;
     if json {
-        let document = serde_json::json!({
-            "message_type": "error",
-            "error": { "message": error },
-            "during": during,
-            "item": item,
-        });
-        let _ = writeln!(io::stderr(), "{document}");
-        return;
+        return warn_json(during, item, error);
     }
     let line = format!("cannot {during} {}: {error}", printable(item.as_bytes()));
     match face {

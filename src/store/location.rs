@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+pub use super::retry::OnOutage;
 use super::{
     Error, ErrorKind, Store, limit::Limit, local::LocalStore, object::ObjectStore,
     object::Settings, retry::Retry,
@@ -50,6 +51,7 @@ pub struct StoreOptions {
     pub options: BTreeMap<String, String>,
     pub limit_upload_kib: Option<u64>,
     pub limit_download_kib: Option<u64>,
+    pub on_outage: Option<OnOutage>,
 }
 
 pub fn parse(text: &str) -> Result<Location, Error> {
@@ -174,7 +176,8 @@ fn match_store(
         Location::S3(bucket) => {
             let patience = settings.patience;
             let store = Arc::new(ObjectStore::open(bucket, settings, up, down)?);
-            Ok(Arc::new(Retry::new(store, patience, ambient.clone())))
+            let retry = Retry::new(store, patience, ambient.clone());
+            Ok(Arc::new(retry.telling(options.on_outage.clone())))
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     cell::{Cell, RefCell},
     ops::Range,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -31,6 +34,10 @@ impl Default for Patience {
     }
 }
 
+/// Told of the failure when a store stops answering and is tried again; of the next one only after
+/// the store has answered.
+pub type OnOutage = Arc<dyn Fn(&Error) + Send + Sync>;
+
 /// Tries again when the store was `Unavailable`, and only then.
 ///
 /// A put whose answer was lost may have taken effect, so `Exists` on a later attempt is compared
@@ -41,18 +48,39 @@ pub struct Retry {
     inner: Arc<dyn Store>,
     patience: Patience,
     ambient: Ambient,
+    on_outage: Option<OnOutage>,
+    is_out: AtomicBool,
 }
 
 impl Retry {
     pub fn new(inner: Arc<dyn Store>, patience: Patience, ambient: Ambient) -> Self {
-        Retry { inner, patience, ambient }
+        Retry { inner, patience, ambient, on_outage: None, is_out: AtomicBool::new(false) }
+    }
+
+    pub fn telling(self, on_outage: Option<OnOutage>) -> Self {
+        Retry { on_outage, ..self }
+    }
+
+    fn note<T>(&self, answer: &Result<T, Error>, again: impl Fn(&Error) -> bool) {
+        let failed = answer.as_ref().err().filter(|error| again(error));
+        let was_out = self.is_out.swap(failed.is_some(), Relaxed);
+        if let (Some(error), false, Some(tell)) = (failed, was_out, &self.on_outage)
+            && self.patience.retries > 0
+        {
+            tell(error);
+        }
     }
 
     fn try_until<T>(
         &self,
-        attempt: impl FnMut() -> Result<T, Error>,
+        mut attempt: impl FnMut() -> Result<T, Error>,
         again: impl Fn(&Error) -> bool,
     ) -> Result<T, Error> {
+        let attempt = || {
+            let answer = attempt();
+            self.note(&answer, &again);
+            answer
+        };
         let clock = self.ambient.clock.clone();
         let pauses = ExponentialBuilder::new()
             .with_min_delay(self.patience.first)
@@ -60,7 +88,7 @@ impl Retry {
             .with_max_times(self.patience.retries)
             .with_jitter()
             .with_jitter_seed(u64::from_le_bytes(self.ambient.random()));
-        attempt.retry(pauses).sleep(move |pause| clock.sleep(pause)).when(again).call()
+        attempt.retry(pauses).sleep(move |pause| clock.sleep(pause)).when(&again).call()
     }
 
     fn try_again<T>(&self, attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
@@ -204,6 +232,27 @@ mod tests {
             it.faulty.arm(Fault::Fail { call: 0, kind, done: false });
             assert_eq!(it.retry.size(&name("a")).unwrap_err().kind, kind);
             assert_eq!(it.recorded.take().len(), 1, "{kind:?} is final");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_told_once() {
+        let it = stand();
+        let told: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+        let tell: OnOutage = {
+            let told = told.clone();
+            Arc::new(move |error| told.lock().unwrap().push(error.to_string()))
+        };
+        let retry = it.retry.telling(Some(tell));
+        let size = || retry.size(&name("a")).map_err(|error| error.kind);
+        for outages in 1..3 {
+            assert_eq!(size(), Err(ErrorKind::NotFound), "an answer");
+            it.faulty.arm(Fault::Down);
+            assert_eq!((size(), size()), (Err(ErrorKind::Unavailable), size()));
+            it.faulty.disarm();
+            let told = told.lock().unwrap();
+            assert_eq!(told.len(), outages, "{told:?}");
+            assert!(told[0].contains("can't be reached"), "{told:?}");
         }
     }
 

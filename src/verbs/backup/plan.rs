@@ -8,7 +8,7 @@ use super::{
 use crate::{
     format::{entry::StatKey, snapshot::Summary},
     id::Sid,
-    progress::Progress,
+    progress::{Action, Progress},
     repo::{Error as RepoError, Repository},
     source::files::{Walk, WalkOptions},
     tree::{self, KeyRange},
@@ -36,7 +36,7 @@ pub fn plan(
     progress: &Progress,
 ) -> Result<Plan, Error> {
     let now = repo.ambient().clock.now();
-    let parent = find_parent(repo, host, &shown_path_list(&paths))?;
+    let parent = find_parent(repo, host, &shown_path_list(&paths), progress)?;
     let reader = repo.reader().map_err(Error::Repo)?;
     let old = parent.as_ref().and_then(|parent| files_root(&parent.snapshot));
     let mut known = old.map(|root| tree::iter(&reader, &root, KeyRange::all()).peekable());
@@ -62,6 +62,13 @@ pub fn plan(
         // As a backup judges and counts.
         let bytes = if found.is_file() { stat.size } else { 0 };
         let is_same = before.is_some_and(|before| found.passage || before == StatKey::of(stat));
+        let action = match (is_same && !force, before, found.is_file()) {
+            (true, ..) => Action::Unchanged,
+            (false, None, _) => Action::New,
+            (false, Some(_), true) => Action::Modified,
+            (false, Some(_), false) => Action::Metadata,
+        };
+        progress.item(action, bytes, || shown(&found.key));
         if is_same && !force {
             counts.unmodified(stat.file_type, bytes);
         } else {

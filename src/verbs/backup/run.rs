@@ -18,8 +18,11 @@ use crate::{
         snapshot::{Mongodb, NamedRoot, Snapshot, Summary},
     },
     id::Sid,
-    progress::Progress,
-    repo::{Error as RepoError, Kept, PROGRAM, Repository, Reuse, Session, SessionOptions},
+    progress::{Progress, Trouble},
+    repo::{
+        Damage, Error as RepoError, Kept, PROGRAM, Repository, Reuse, Session, SessionOptions,
+        Survey, layout,
+    },
     source::{
         files::{Walk, WalkOptions},
         stream::Stream,
@@ -106,7 +109,7 @@ pub fn backup(
     let sources = sources.into();
     let started = repo.ambient().clock.now();
     let paths = shown_paths(&sources);
-    let parent = find_parent(repo, &options.host, &paths)?;
+    let parent = find_parent(repo, &options.host, &paths, progress)?;
     let parents = parent.iter().map(|parent| parent.sid).collect();
     let session = repo.begin(SessionOptions { parents }).map_err(Error::Repo)?;
     let old = old_roots(&session, parent.as_ref())?;
@@ -310,9 +313,16 @@ pub(super) fn find_parent(
     repo: &Repository,
     host: &str,
     paths: &[String],
+    progress: &Progress,
 ) -> Result<Option<Kept>, Error> {
-    // One that can't be read is told by `check`, and is no reason to make no new one.
-    let kept = repo.survey().map_err(Error::Repo)?.kept;
+    let Survey { kept, damage, .. } = repo.survey().map_err(Error::Repo)?;
+    // One that can't be read is no reason to make no new one. It may have been the parent.
+    for Damage { object, error } in damage {
+        if object.as_str().starts_with(layout::SNAPSHOTS) {
+            let error = format!("{error}; should it be the parent, more is read than need be");
+            progress.warn(Trouble { item: object.to_string(), during: "read", error });
+        }
+    }
     let same = |kept: &Kept| {
         kept.forgotten.is_none()
             && kept.snapshot.host == host

@@ -109,8 +109,12 @@ impl<R: ReadBlobs> Ground<'_, R> {
         Ok(match judge(&case.item.wish, case.found.as_ref(), case.conflict, false) {
             Verdict::Settle => Verdict::Replace,
             Verdict::Same if case.conflict == Conflict::Overwrite => Verdict::Replace,
+            Verdict::Same
+                if case.conflict == Conflict::Fail && case.item.wish.kind == FoundKind::File =>
+            {
+                self.weigh(case, buffer)?.0
+            }
             // As right as it can be where nothing is to be overwritten.
-            Verdict::Same if case.item.wish.kind == FoundKind::File => self.weigh(case, buffer)?.0,
             other => other,
         })
     }

@@ -15,11 +15,11 @@ use super::{
     judge::{Conflict, Verdict, judge},
     large::{Large, Look, Run},
     links::Promise,
-    tally::Tally,
+    tally::{Tally, shown},
 };
 use crate::{
     id::{BlobId, BlobKind},
-    progress::Progress,
+    progress::{Action, Progress},
     repo::ReadBlobs,
     sink::{self, Dir, Draft, Found, Name, Place},
     tree::{self, content},
@@ -261,7 +261,12 @@ impl<R: ReadBlobs> Crew<'_, R> {
         let (unset, identity) = draft.finish(&order.item.meta(), replace)?;
         self.tally.unset(self.progress, &order.key, &unset);
         self.tally.files_restored.fetch_add(1, Ordering::Relaxed);
+        self.name(Action::Restored, &order.key, order.item.wish.size_bytes);
         Ok(identity)
+    }
+
+    pub fn name(&self, action: Action, key: &[u8], size_bytes: u64) {
+        self.progress.item(action, size_bytes, || shown(key));
     }
 
     /// Does what is to be done without writing content. `was_read`: and found as `verdict` says.
@@ -277,6 +282,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
             Verdict::Create | Verdict::Replace => return Ok(Settled::No { replace: true }),
             Verdict::Skip => {
                 self.tally.skipped.fetch_add(1, Ordering::Relaxed);
+                self.name(Action::Skipped, &order.key, found.size_bytes);
                 return Ok(Settled::Left);
             }
             Verdict::Conflict => {
@@ -285,6 +291,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
             }
             Verdict::Same => {
                 self.tally.files_unchanged.fetch_add(1, Ordering::Relaxed);
+                self.name(Action::Unchanged, &order.key, found.size_bytes);
             }
             Verdict::Settle => self.settle(order, &found)?,
         }
@@ -298,6 +305,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
         let unset = order.dir.settle_file(order.name(), found, &order.item.meta())?;
         self.tally.unset(self.progress, &order.key, &unset);
         self.tally.files_settled.fetch_add(1, Ordering::Relaxed);
+        self.name(Action::Metadata, &order.key, found.size_bytes);
         Ok(())
     }
 

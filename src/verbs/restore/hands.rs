@@ -16,6 +16,7 @@ use super::{
     walk::{Refused, Visit},
 };
 use crate::{
+    progress::Action,
     repo::ReadBlobs,
     sink::{self, Dir, FoundKind, Place, Trail},
     tree,
@@ -127,16 +128,19 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
         match (judge(&item.wish, found.as_ref(), self.crew.conflict, link_is_right), &found) {
             (Verdict::Same, Some(found)) => {
                 tally.nodes_unchanged.fetch_add(1, Ordering::Relaxed);
+                self.crew.name(Action::Unchanged, key, 0);
                 return Ok(Some((found.dev, found.inode)));
             }
             (Verdict::Settle, Some(found)) => {
                 let unset = dir.settle_file(name, found, &item.meta())?;
                 tally.unset(self.crew.progress, key, &unset);
                 tally.nodes_restored.fetch_add(1, Ordering::Relaxed);
+                self.crew.name(Action::Metadata, key, 0);
                 return Ok(Some((found.dev, found.inode)));
             }
             (Verdict::Skip, _) => {
                 tally.skipped.fetch_add(1, Ordering::Relaxed);
+                self.crew.name(Action::Skipped, key, 0);
                 return Ok(None);
             }
             (Verdict::Conflict, _) => {
@@ -148,6 +152,7 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
         let unset = dir.make(name, node, &item.meta(), found.is_some())?;
         tally.unset(self.crew.progress, key, &unset);
         tally.nodes_restored.fetch_add(1, Ordering::Relaxed);
+        self.crew.name(Action::Restored, key, 0);
         Ok(match item.links {
             Some(_) => dir.find(name)?.map(|found| (found.dev, found.inode)),
             None => None,
@@ -169,10 +174,12 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
             Verdict::Create | Verdict::Replace => {}
             Verdict::Same | Verdict::Settle => {
                 tally.links_unchanged.fetch_add(1, Ordering::Relaxed);
+                self.crew.name(Action::Unchanged, key, item.wish.size_bytes);
                 return Ok(());
             }
             Verdict::Skip => {
                 tally.skipped.fetch_add(1, Ordering::Relaxed);
+                self.crew.name(Action::Skipped, key, item.wish.size_bytes);
                 return Ok(());
             }
             Verdict::Conflict => {
@@ -185,6 +192,7 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
         let first_dir = self.top.descend(first_parent)?;
         dir.link(name, (&first_dir, first_name), first.identity, found.is_some())?;
         tally.links_restored.fetch_add(1, Ordering::Relaxed);
+        self.crew.name(Action::Restored, key, item.wish.size_bytes);
         Ok(())
     }
 
@@ -275,6 +283,9 @@ impl<'l, R: ReadBlobs> Visit for Hands<'_, '_, 'l, R> {
             Conflict::Overwrite | Conflict::Newest => true,
             Conflict::Skip | Conflict::Fail => dir.is_fresh(),
         };
+        if dir.is_fresh() {
+            self.crew.name(Action::Restored, place.key(), 0);
+        }
         let shut = dir.shut();
         self.trail.enter(place, dir);
         let parent = self.stack.last().map(Unfinished::hold);

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     id::{BlobId, BlobKind},
+    progress::Action,
     repo::ReadBlobs,
     sink::{Draft, Found, FoundKind},
     tree::{Piece, content},
@@ -278,6 +279,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
             Ok((unset, identity)) => {
                 self.tally.unset(self.progress, &order.key, &unset);
                 self.tally.files_restored.fetch_add(1, Ordering::Relaxed);
+                self.name(Action::Restored, &order.key, order.item.wish.size_bytes);
                 order.keep(identity);
             }
             Err(error) => self.fail(&order.key, error.into()),

@@ -92,6 +92,8 @@ pub enum Error<E: std::error::Error + 'static> {
     Snapshot(#[from] tree::Error<E>),
     #[error("the snapshot has no {path}")]
     NoSuchPath { path: String },
+    #[error("no path matches {patterns}")]
+    NothingMatches { patterns: String },
     #[error("interrupted; the same command goes on from here")]
     Cancelled,
 }
@@ -119,7 +121,17 @@ pub fn plan<R: ReadBlobs>(
     };
     let mut walk = Walk::new(&options.selection, scope.strip_bytes, planner);
     scope.walk(&mut walk)?;
-    Ok(walk.finish()?.plan)
+    let plan = walk.finish()?.plan;
+    matched(&options.selection, plan.troubles)?;
+    Ok(plan)
+}
+
+/// That any include has matched anything, unless it may lie where there was trouble.
+fn matched<E: std::error::Error>(selection: &Selection, troubles: u64) -> Result<(), Error<E>> {
+    match selection.is_in_vain() && troubles == 0 {
+        true => Err(Error::NothingMatches { patterns: selection.unmatched().join(", ") }),
+        false => Ok(()),
+    }
 }
 
 /// Restores. Entries that fail are told to `progress`, counted, and stop nothing.
@@ -153,6 +165,7 @@ pub fn carry_out<R: ReadBlobs>(
     })?;
     left.settle(&crew);
     crew.stop.result()?;
+    matched(&options.selection, tally.outcome().troubles)?;
     if options.verify {
         progress.phase("verify");
         progress.expect(scope.entries, scope.bytes);

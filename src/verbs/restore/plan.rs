@@ -11,7 +11,7 @@ use super::{
     walk::{Refused, Visit},
 };
 use crate::{
-    progress::{Progress, Trouble},
+    progress::{Action, Progress, Trouble},
     repo::ReadBlobs,
     sink::{self, Dir, Found, FoundKind, Place},
     tree,
@@ -163,7 +163,10 @@ impl<R: ReadBlobs> Visit for Planner<'_, R> {
         };
         match dir {
             Some(_) => self.plan.dirs_there += 1,
-            None => self.plan.dirs_new += 1,
+            None => {
+                self.plan.dirs_new += 1;
+                self.progress.item(Action::Restored, 0, || shown(place.key()));
+            }
         }
         self.stack.push(dir);
         Ok(true)
@@ -178,6 +181,16 @@ impl<R: ReadBlobs> Visit for Planner<'_, R> {
         let bytes = item.wish.size_bytes;
         if !is_link && matches!(verdict, Verdict::Create | Verdict::Replace) {
             self.plan.bytes += bytes;
+        }
+        let action = match verdict {
+            Verdict::Create | Verdict::Replace => Some(Action::Restored),
+            Verdict::Same => Some(Action::Unchanged),
+            Verdict::Settle => Some(Action::Metadata),
+            Verdict::Skip => Some(Action::Skipped),
+            Verdict::Conflict => None,
+        };
+        if let Some(action) = action {
+            self.progress.item(action, bytes, || shown(place.key()));
         }
         match verdict {
             Verdict::Create => self.plan.files_new += 1,

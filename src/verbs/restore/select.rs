@@ -1,6 +1,11 @@
 //! Which entries of a snapshot are wanted: patterns as in a .gitignore.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
@@ -18,6 +23,15 @@ pub struct BadPattern {
 pub struct Selection {
     include: Option<Gitignore>,
     exclude: Option<Gitignore>,
+    met: Vec<Met>,
+}
+
+/// One include by itself, and whether anything was met that it matches.
+#[derive(Debug)]
+struct Met {
+    pattern: String,
+    alone: Gitignore,
+    was: AtomicBool,
 }
 
 /// What the patterns say of one entry.
@@ -33,7 +47,24 @@ pub(super) enum Wanted {
 impl Selection {
     /// No includes: everything but what is excluded.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, BadPattern> {
-        Ok(Selection { include: compile(include)?, exclude: compile(exclude)? })
+        let mut met = Vec::new();
+        for pattern in include.iter().filter(|pattern| !pattern.starts_with('!')) {
+            let alone = compile(std::slice::from_ref(pattern))?;
+            let was = AtomicBool::new(false);
+            met.extend(alone.map(|alone| Met { pattern: pattern.clone(), alone, was }));
+        }
+        Ok(Selection { include: compile(include)?, exclude: compile(exclude)?, met })
+    }
+
+    /// The includes that have matched nothing so far.
+    pub fn unmatched(&self) -> Vec<&str> {
+        let unmet = self.met.iter().filter(|met| !met.was.load(Relaxed));
+        unmet.map(|met| met.pattern.as_str()).collect()
+    }
+
+    /// There are includes, and none has matched anything.
+    pub(super) fn is_in_vain(&self) -> bool {
+        !self.met.is_empty() && self.unmatched().len() == self.met.len()
     }
 
     /// `key`: of the entry in the snapshot. `inherited`: a directory above it is included.
@@ -44,6 +75,9 @@ impl Selection {
         let path: Vec<u8> = key.iter().map(|&byte| if byte == 0 { b'/' } else { byte }).collect();
         let path = Path::new(OsStr::from_bytes(&path));
         let hits = |patterns: &Gitignore| patterns.matched(path, is_dir).is_ignore();
+        for met in self.met.iter().filter(|met| !met.was.load(Relaxed)) {
+            met.was.store(hits(&met.alone), Relaxed);
+        }
         if self.exclude.as_ref().is_some_and(hits) {
             return Wanted::No;
         }
@@ -101,6 +135,20 @@ mod tests {
         let selection = Selection::new(&["app".into()], &["*.o".into()]).unwrap();
         assert_eq!(selection.judge(b"app\0main.c", false, true), Wanted::Yes);
         assert_eq!(selection.judge(b"app\0main.o", false, true), Wanted::No);
+    }
+
+    #[test]
+    fn includes_that_match_nothing_are_known() {
+        let include = ["/srv".to_owned(), "*.c".into(), "*.h".into(), "!x".into()];
+        let selection = Selection::new(&include, &["*.h".into()]).unwrap();
+        assert!(selection.is_in_vain());
+        selection.judge(b"etc", true, false);
+        selection.judge(b"srv", true, false);
+        assert_eq!((selection.unmatched(), selection.is_in_vain()), (vec!["*.c", "*.h"], false));
+        selection.judge(b"srv\0main.c", false, true);
+        selection.judge(b"srv\0main.h", false, true);
+        assert!(selection.unmatched().is_empty(), "what is excluded was there");
+        assert!(!Selection::new(&[], &[]).unwrap().is_in_vain());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod json;
 mod lists;
 mod passwords;
 mod pipes;
+mod told;
 mod usage;
 
 use std::{
