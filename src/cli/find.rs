@@ -182,12 +182,16 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     let chosen = select::several(&all, &names, &filter)?;
     let reader = repository.reader()?;
     for text in &args.patterns {
-        if names_collection(text, &all, &filter, &reader) {
-            return Err(Failure::Usage(format!(
-                "`{text}` is a collection: `--query '{{}}'`, `--id-from` or `--id-to` say which \
-                 documents of it; `icecore ls` shows their ids"
-            )));
-        }
+        let what = match place(text, &all, &filter, &reader) {
+            None => continue,
+            Some(Found::Database(_)) => "a database: `icecore ls` shows its collections",
+            Some(Found::Document(..)) => "one document: `icecore cat` shows it",
+            Some(Found::Collection(_)) => {
+                "a collection: `--query '{}'`, `--id-from` or `--id-to` say which documents of it; \
+                 `icecore ls` shows their ids"
+            }
+        };
+        return Err(Failure::Usage(format!("`{text}` is {what}")));
     }
     let mut documents = Vec::new();
     for kept in chosen {
@@ -217,15 +221,12 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Whether what could be a pattern is a place among a snapshot's collections that is there.
-fn names_collection(text: &str, all: &[Kept], filter: &select::Filter, reader: &Reader) -> bool {
-    let Ok(Reference { name, place: Place::Mongodb(address) }) = text.parse() else { return false };
-    let kept = select::one(all, &name, filter).ok();
-    let root = kept.and_then(|kept| deployment::catalogue_root(&kept.snapshot));
-    root.is_some_and(|root| {
-        let found = deployment::resolve(reader, &root, &address);
-        matches!(found, Ok(Found::Collection(_)))
-    })
+/// What could be a pattern, but is a place among the collections of a snapshot.
+fn place(text: &str, all: &[Kept], filter: &select::Filter, reader: &Reader) -> Option<Found> {
+    let Ok(Reference { name, place: Place::Mongodb(address) }) = text.parse() else { return None };
+    let kept = select::one(all, &name, filter).ok()?;
+    let root = deployment::catalogue_root(&kept.snapshot)?;
+    deployment::resolve(reader, &root, &address).ok()
 }
 
 fn head(kept: &Kept, screen: &mut Screen) -> Result<(), Failure> {

@@ -197,6 +197,10 @@ fn find_asks_a_collection() {
     // All of a collection is not what one looks for, and no file is called so.
     let said = desk.run(&["find", "latest:shop.orders"]);
     assert!(said.code == 2 && said.err.contains("--query"), "{}", said.err);
+    for (place, hint) in [("latest:shop", "icecore ls"), ("latest:shop.orders/7", "icecore cat")] {
+        let said = desk.run(&["find", place]);
+        assert!(said.code == 2 && said.err.contains(hint), "{}", said.err);
+    }
     for pattern in ["latest:shop.none", "latest:*.orders", "none:shop.orders", "latest:orders"] {
         assert_eq!(desk.run(&["find", pattern]).code, 0, "{pattern} may be a name of a file");
     }
