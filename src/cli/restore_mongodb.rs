@@ -145,8 +145,14 @@ pub fn run(
     watch.clear();
     let plan = prepared.plan();
     show_plan(&plan, dry_run, screen)?;
+    // What the server can't have, or an index or an option that another one there stands for.
+    let lacking = plan.collections.iter().any(|one| !one.notes.is_empty());
     if dry_run {
-        return Ok(if plan.totals().conflict > 0 { Exit::Conflicts } else { Exit::Done });
+        return Ok(match plan.totals().conflict {
+            0 if lacking => Exit::Troubles,
+            0 => Exit::Done,
+            _ => Exit::Conflicts,
+        });
     }
     if plan.takes_something_away() && !args.yes {
         confirm("restore, and change what is there?", screen)?;
@@ -158,8 +164,6 @@ pub fn run(
     if outcome.conflicts() > 0 && conflict == verb::Conflict::Fail {
         screen::warn("hint: `--conflict overwrite`, `skip`, `newest` or `merge` says what to do");
     }
-    // An index or an option of the snapshot that another one there stands for.
-    let lacking = plan.collections.iter().any(|one| !one.notes.is_empty());
     Ok(match exit(&outcome) {
         Exit::Done if lacking => Exit::Troubles,
         exit => exit,

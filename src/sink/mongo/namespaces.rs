@@ -190,6 +190,13 @@ pub fn drop(link: &Link, place: &Namespace) -> Result<(), Error> {
 }
 
 impl Error {
+    /// The server will not have a collection like this one, and may have others.
+    pub fn is_refusal(&self) -> bool {
+        let Error::Create { source, .. } = self else { return false };
+        let is_answer = matches!(source, mongo::Error::Command { .. });
+        is_answer && !source.is_passing() && !self.is_already_there()
+    }
+
     /// The collection was made by someone else meanwhile.
     pub fn is_already_there(&self) -> bool {
         matches!(self, Error::Create { source, .. } if source.code() == Some(NAMESPACE_EXISTS))

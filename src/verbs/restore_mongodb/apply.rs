@@ -105,7 +105,7 @@ impl Prepared<'_> {
         progress.expect(2 * totals.writing(), 2 * totals.bytes);
         let mut process = self.link.process()?;
         let mut works = self.data_and_all(recorded, progress)?;
-        outcome.unconfirmed = self.jobs.first().and_then(|_| self.unconfirmed());
+        outcome.unconfirmed = works.first().and_then(|_| self.unconfirmed(&works));
         for _ in 0..RESTORE_AGAIN_MAX {
             let now = self.link.process()?;
             if now == process {
@@ -117,7 +117,7 @@ impl Prepared<'_> {
                 self.again(job, work, recorded, progress)?;
                 self.finish(job, work, progress)?;
             }
-            outcome.unconfirmed = self.jobs.first().and_then(|_| self.unconfirmed());
+            outcome.unconfirmed = works.first().and_then(|_| self.unconfirmed(&works));
         }
         // From here on documents may expire.
         for (job, work) in self.jobs.iter().zip(&mut works) {
@@ -133,7 +133,7 @@ impl Prepared<'_> {
             let all = &self.authority.all;
             outcome.unmerged = sink::merge_authority(self.link, all, self.authority.replaces)?;
             (outcome.users, outcome.roles) = (all.users.len() as u64, all.roles.len() as u64);
-            outcome.unconfirmed = self.unconfirmed();
+            outcome.unconfirmed = self.unconfirmed(&works);
         }
         outcome.collections = works.into_iter().map(|work| work.outcome).collect();
         Ok(())
@@ -209,8 +209,8 @@ impl Prepared<'_> {
     }
 
     /// Waits for a majority; why nobody knows whether it has everything.
-    fn unconfirmed(&self) -> Option<String> {
-        let Some(place) = self.place_to_ask() else {
+    fn unconfirmed(&self, works: &[Work]) -> Option<String> {
+        let Some(place) = self.place_to_ask(works) else {
             return Some("only views were made: a majority was not waited for".to_owned());
         };
         let waited = sink::wait_for_majority(self.link, &place);
@@ -219,11 +219,15 @@ impl Prepared<'_> {
 
     /// A collection that is there, to be asked for the index that it has. A server before 6.0
     /// refuses that to the buckets of a time series, so they come last.
-    fn place_to_ask(&self) -> Option<Namespace> {
+    fn place_to_ask(&self, works: &[Work]) -> Option<Namespace> {
+        let there = self
+            .jobs
+            .iter()
+            .zip(works)
+            .filter(|(job, work)| job.plan.fate != Fate::Blocked && !work.refused);
         let of_kind = |kind| {
-            let is_it =
-                |job: &&Job| job.chosen.record.kind == kind && job.plan.fate != Fate::Blocked;
-            self.jobs.iter().find(is_it).map(|job| job.place.clone())
+            let mut of_kind = there.clone().filter(|(job, _)| job.chosen.record.kind == kind);
+            of_kind.next().map(|(job, _)| job.place.clone())
         };
         let place = of_kind(CollectionKind::Collection).or_else(|| self.authority.place());
         place.or_else(|| of_kind(CollectionKind::TimeSeries))

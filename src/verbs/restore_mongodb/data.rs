@@ -33,8 +33,10 @@ pub(super) struct Work {
     /// It was made without its time to live.
     pub expires: bool,
     pub written: Digest,
-    /// It was to be dropped, and holds what nobody recorded: it stays.
+    /// It was to be dropped, and holds what nobody recorded: it stays. Or it was refused.
     pub stays: bool,
+    /// The server would not make it: it is not there.
+    pub refused: bool,
     /// What could not be had when it was made.
     pub troubles: Vec<String>,
 }
@@ -53,7 +55,8 @@ impl Prepared<'_> {
         progress.at(|| job.plan.to.to_string());
         let (outcome, written) = (start(job), Digest::default());
         let troubles = outcome.troubles.clone();
-        let mut work = Work { outcome, expires: false, written, stays: false, troubles };
+        let (stays, refused, expires) = (false, false, false);
+        let mut work = Work { outcome, expires, written, stays, refused, troubles };
         if job.plan.fate == Fate::Replace {
             let came = self.came_since(job, recorded, progress)?;
             if came > 0 {
@@ -63,7 +66,14 @@ impl Prepared<'_> {
             sink::drop(self.link, &job.plan.to)?;
         }
         if job.makes_it() {
-            self.create(job, &mut work)?;
+            match self.create(job, &mut work) {
+                // What was dropped for it is missed: that is no little trouble.
+                Err(Error::Sink(error)) if job.plan.fate == Fate::Create && error.is_refusal() => {
+                    work.refuse(&error);
+                    return Ok(work);
+                }
+                created => created?,
+            }
         }
         if job.plan.counts.writing() == 0 {
             return Ok(work);
@@ -282,6 +292,12 @@ impl Prepared<'_> {
 }
 
 impl Work {
+    fn refuse(&mut self, why: &sink::Error) {
+        (self.stays, self.refused) = (true, true);
+        self.outcome.fate = Fate::Blocked;
+        self.troubles.push(format!("it was not restored: {}", why.cause()));
+    }
+
     fn stay(&mut self, came: u64) {
         self.stays = true;
         self.outcome.fate = Fate::Blocked;

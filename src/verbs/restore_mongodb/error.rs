@@ -51,7 +51,7 @@ pub enum Error {
     NoAuthority,
     #[error("the snapshot is no record of a restore")]
     NoUndo,
-    #[error("the restore ended before its end")]
+    #[error("the restore did not come to its end")]
     Unfinished {
         /// The record of what it was to write.
         undo: Sid,

@@ -204,7 +204,7 @@ impl Planner<'_> {
         let note = format!("{what}, which servers have since {since}, and not this {version}");
         Some(match record.kind {
             CollectionKind::TimeSeries => note,
-            _ => format!("{note}; an ordinary one that is there already takes its documents"),
+            _ => format!("{note}; one without that, made there first, takes its documents"),
         })
     }
 

@@ -334,3 +334,27 @@ fn what_came_with_later_servers_is_told_in_the_plan_and_the_rest_is_restored() {
     assert_eq!((plan.collections[0].fate, outcome.collections[0].inserted), (Fate::Keep, 3));
     assert_eq!(all(&deployment, "d", "clustered").len(), 3);
 }
+
+#[test]
+fn a_collection_that_the_server_refuses_is_told_and_the_rest_is_restored() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    ["odd", "plain"].iter().for_each(|name| insert(&deployment, "d", name, vec![doc! {"_id": 1}]));
+    let index = doc! { "key": { "a": 1 }, "name": "a", "expireAfterSeconds": 10_000 };
+    deployment.command("d", doc! { "createIndexes": "odd", "indexes": [index] });
+    let kept = scene.capture_as(&link, &["d"], |name, record| {
+        if name == "odd" {
+            record.options = doc! { "validator": { "$unheardOf": 1 } }.to_vec().unwrap();
+        }
+    });
+    deployment.command("d", doc! { "dropDatabase": 1 });
+    let (plan, outcome) = scene.restore(&link, &kept, scene.options());
+    assert_eq!(plan.collections[0].fate, Fate::Create, "nobody could know");
+    let [odd, plain] = &outcome.collections[..] else { panic!("{outcome:#?}") };
+    assert_eq!((odd.fate, odd.inserted, plain.inserted), (Fate::Blocked, 0, 1));
+    assert!(odd.troubles[0].contains("$unheardOf"), "{odd:#?}");
+    assert_eq!((outcome.troubles(), outcome.unconfirmed.as_ref()), (1, None), "{outcome:#?}");
+    let there = sink::collections(&link, "d").unwrap();
+    assert_eq!(there.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["plain"]);
+    assert!(scene.undo(&link, &outcome, false).forgotten);
+}
