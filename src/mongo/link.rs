@@ -129,12 +129,26 @@ impl Link {
     /// All documents of `command`'s cursor; for listings, which fit into memory. Asked again as
     /// [`Link::ask`] does.
     pub fn list(&self, db: &str, command: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        self.list_as(db, command, |document, _| document.to_vec())
+    }
+
+    /// The same of documents that need not fit: what `keep` makes of each, told also how many
+    /// bytes came before it.
+    pub fn list_as<T>(
+        &self,
+        db: &str,
+        command: &[u8],
+        keep: impl Fn(&[u8], usize) -> T,
+    ) -> Result<Vec<T>, Error> {
         self.patiently(|| {
-            let mut documents = Vec::new();
+            let (mut kept, mut before) = (Vec::new(), 0);
             for batch in self.cursor(db, command, LISTED_AT_ONCE)? {
-                documents.extend(batch?.documents().map(<[u8]>::to_vec));
+                for document in batch?.documents() {
+                    kept.push(keep(document, before));
+                    before += document.len();
+                }
             }
-            Ok(documents)
+            Ok(kept)
         })
     }
 

@@ -28,8 +28,17 @@ pub fn by_ids<'a>(
     place: &Namespace,
     documents: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<Bytes>, Error> {
+    by_ids_as(link, place, documents, |document, _| Bytes::copy_from_slice(document))
+}
+
+/// What `keep` makes of each of them, told also how many bytes came before it.
+pub fn by_ids_as<'a, T>(
+    link: &Link,
+    place: &Namespace,
+    documents: impl IntoIterator<Item = &'a [u8]>,
+    keep: impl Fn(&[u8], usize) -> T,
+) -> Result<Vec<T>, Error> {
     let ids = documents.into_iter().filter_map(|document| get(document, b"_id").ok().flatten());
-    let found = link.list(&place.db, &command::find_ids(place, ids));
-    let found = found.map_err(|source| Error::Look { place: place.clone(), source })?;
-    Ok(found.into_iter().map(Bytes::from).collect())
+    let found = link.list_as(&place.db, &command::find_ids(place, ids), keep);
+    found.map_err(|source| Error::Look { place: place.clone(), source })
 }

@@ -14,7 +14,7 @@ pub use authority::{Authority, drop_role, merge_authority};
 pub use craft::Craft;
 pub use error::Error;
 pub use indexes::{Built, build, drop_index, is_ttl, name_of, wanted};
-pub use look::{by_ids, scan};
+pub use look::{by_ids, by_ids_as, scan};
 pub use namespaces::{
     Created, Existing, beyond, buckets_of, collections, create, deployment_id, drop, expire_after,
     indexes, is_capped, is_fixed, wait_for_majority, wait_for_majority_of,

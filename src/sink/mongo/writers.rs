@@ -39,7 +39,7 @@ impl Op {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Op::Replace { document, was } => document.len() + was.len(),
             other => other.document().len(),

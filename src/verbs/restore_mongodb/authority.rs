@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     Error, Options,
     documents::Documents,
-    live::{self, Live},
+    live,
     pairs::Ground,
     record::{Before, Recorded, RecordedCollection, Recorder, UndoRecord},
     strategy::{Conflict, Strategy},
@@ -196,7 +196,7 @@ fn recorded(
         let there = live::looked_up(ground.link, ground.place, &keyed)?;
         for (key, document) in keyed {
             let was = there.get(&key[..]).cloned();
-            if was.as_ref() == Some(&document) {
+            if was.as_ref().is_some_and(|was| was.is(&document)) {
                 continue;
             }
             if was.is_some() && !replaces {
@@ -207,7 +207,7 @@ fn recorded(
             let written = *blake3::hash(&document).as_bytes();
             let id = live::id_of(&document)?.into();
             let touched = Touched { action, written, id, source_key: None };
-            recording.step(&key, &Step { touched, was: was.map(Live::Whole) })?;
+            recording.step(&key, &Step { touched, was })?;
         }
     }
     Ok((recording.finish()?, stay))

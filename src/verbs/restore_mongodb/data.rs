@@ -10,7 +10,7 @@ use super::{
     documents::Documents,
     job::{Job, place_of},
     known::{Known, Side},
-    live::{self, Spill},
+    live::{self, Live, Spill},
     pairs::{Ground, Ours},
     prepare::Prepared,
     record::OldVersions,
@@ -19,7 +19,6 @@ use super::{
     touched::{Action, Touched},
 };
 use crate::{
-    limits::RESTORE_LOOKUP_DOCUMENTS,
     progress::Progress,
     repo::{self, ReadBlobs},
     sink::mongo::{self as sink, Op, Order, Report, Writers},
@@ -149,14 +148,19 @@ impl Prepared<'_> {
             let there = self.in_order_there(job, progress)?;
             self.ops(job, recorded, there, progress, &mut |op| Ok(writers.push(op)?))?;
         } else {
-            let mut batch = Vec::new();
+            let (mut batch, mut bytes) = (Vec::new(), 0);
             let mut push = |batch: &mut Vec<Op>| -> Result<(), Error> {
                 let missing = self.missing(job, std::mem::take(batch))?;
                 missing.into_iter().try_for_each(|op| Ok(writers.push(op)?))
             };
             self.ops(job, recorded, 0, progress, &mut |op| {
+                bytes += op.bytes();
                 batch.push(op);
-                if batch.len() < RESTORE_LOOKUP_DOCUMENTS { Ok(()) } else { push(&mut batch) }
+                if !live::is_full(batch.len(), bytes) {
+                    return Ok(());
+                }
+                bytes = 0;
+                push(&mut batch)
             })?;
             push(&mut batch)?;
         }
@@ -248,10 +252,10 @@ impl Prepared<'_> {
         let keyed = ops.into_iter().map(keyed).collect::<Result<Vec<_>, Error>>()?;
         let ids: Vec<(Bytes, Bytes)> =
             keyed.iter().map(|(key, op)| (key.clone(), op.document().clone())).collect();
-        let there: HashMap<Vec<u8>, Bytes> = live::looked_up(self.link, &job.place, &ids)?;
+        let there: HashMap<Vec<u8>, Live> = live::looked_up(self.link, &job.place, &ids)?;
         let is_missing = |(key, op): &(Bytes, Op)| match (op, there.get(&key[..])) {
             (Op::Insert { .. }, live) => live.is_none(),
-            (Op::Replace { was, .. }, live) => live == Some(was),
+            (Op::Replace { was, .. }, live) => live.is_some_and(|live| live.is(was)),
             (Op::Remove { .. }, _) => false,
         };
         Ok(keyed.into_iter().filter(is_missing).map(|(_, op)| op).collect())

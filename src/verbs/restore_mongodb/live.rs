@@ -9,7 +9,9 @@ use super::{Error, strategy::Strategy, tally::Digest};
 use crate::{
     ambient::Ambient,
     document::{Writer, get, namespace::Namespace},
-    limits::{RESTORE_SORT_BYTES, RESTORE_SORTED_MAX_BYTES},
+    limits::{
+        RESTORE_BATCH_BYTES, RESTORE_LOOKUP_DOCUMENTS, RESTORE_SORT_BYTES, RESTORE_SORTED_MAX_BYTES,
+    },
     mongo::Link,
     progress::Progress,
     sink::mongo as sink,
@@ -36,7 +38,7 @@ impl Spill<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Live {
     Whole(Bytes),
-    /// Too long to be sorted: known by its hash, and fetched when it is needed.
+    /// Too long to be kept: known by its hash, and fetched when it is needed.
     Long {
         hash: [u8; 32],
         id: Bytes,
@@ -48,9 +50,13 @@ const LONG: u8 = 1;
 
 impl Live {
     pub fn of(document: &[u8]) -> Result<Live, Error> {
-        if document.len() <= RESTORE_SORTED_MAX_BYTES {
-            return Ok(Live::Whole(Bytes::copy_from_slice(document)));
+        match document.len() <= RESTORE_SORTED_MAX_BYTES {
+            true => Ok(Live::Whole(Bytes::copy_from_slice(document))),
+            false => Live::long(document),
         }
+    }
+
+    fn long(document: &[u8]) -> Result<Live, Error> {
         Ok(Live::Long { hash: *blake3::hash(document).as_bytes(), id: id_of(document)?.into() })
     }
 
@@ -178,19 +184,26 @@ pub(crate) fn digest(link: &Link, place: &Namespace, progress: &Progress) -> Res
     Ok(digest)
 }
 
-/// The live documents that have the `_id`s of these, by key.
+/// Whether so many documents, of so many bytes, are enough to be looked up at once.
+pub(super) fn is_full(documents: usize, bytes: usize) -> bool {
+    documents >= RESTORE_LOOKUP_DOCUMENTS || bytes >= RESTORE_BATCH_BYTES
+}
+
+/// The live documents that have the `_id`s of these, by key; whole as far as they are no more
+/// than a command's worth.
 pub(super) fn looked_up(
     link: &Link,
     place: &Namespace,
     documents: &[(Bytes, Bytes)],
-) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
+) -> Result<HashMap<Vec<u8>, Live>, Error> {
     let by_id = Strategy::default();
-    let found = sink::by_ids(link, place, documents.iter().map(|(_, document)| &document[..]))?;
-    let key = |live: Bytes| {
-        let key = by_id.key(&live).map_err(Error::Malformed)?;
-        Ok((key, live))
+    let keep = |live: &[u8], before: usize| {
+        let key = by_id.key(live).map_err(Error::Malformed)?;
+        let fits = before + live.len() <= RESTORE_BATCH_BYTES;
+        Ok((key, if fits { Live::of(live) } else { Live::long(live) }?))
     };
-    found.into_iter().map(key).collect()
+    let ids = documents.iter().map(|(_, document)| &document[..]);
+    sink::by_ids_as(link, place, ids, keep)?.into_iter().collect()
 }
 
 #[cfg(test)]

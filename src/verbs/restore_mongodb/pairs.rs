@@ -10,7 +10,9 @@ use super::{
     strategy::Strategy,
 };
 use crate::{
-    document::namespace::Namespace, limits::RESTORE_LOOKUP_DOCUMENTS, mongo::Link,
+    document::{get, namespace::Namespace},
+    limits::RESTORE_LOOKUP_MAX,
+    mongo::Link,
     progress::Progress,
 };
 
@@ -43,6 +45,18 @@ pub(super) enum How {
     Scan,
     /// Document by document: for few.
     LookUp,
+}
+
+impl How {
+    /// For so many documents of the snapshot, in a collection that has these options.
+    pub fn best_for(documents: u64, options: &[u8]) -> How {
+        // With another collation the server's idea of the same `_id` is not ours.
+        let has_collation = matches!(get(options, b"collation"), Ok(Some(_)));
+        match documents <= RESTORE_LOOKUP_MAX && !has_collation {
+            true => How::LookUp,
+            false => How::Scan,
+        }
+    }
 }
 
 pub(super) struct Ground<'a> {
@@ -81,8 +95,9 @@ pub(super) fn pairs<'a>(
         Ok((by, both.slice(4..4 + length), both.slice(4 + length..)))
     });
     let ours: Box<dyn Iterator<Item = _>> = Box::new(ours);
-    let mut both = ByFields { ours: ours.peekable(), theirs: theirs.peekable() };
-    Ok(in_groups(move || both.group()))
+    let (ours, theirs) = (ours.peekable(), theirs.peekable());
+    let mut both = ByFields { ours, theirs, several: None };
+    Ok(Box::new(std::iter::from_fn(move || both.step().transpose())))
 }
 
 /// Two streams in the order of `_id`.
@@ -118,14 +133,19 @@ impl Iterator for ById<'_> {
 /// Documents of the snapshot, each batch with what the server has of it.
 fn looked_up(ground: &Ground<'_>, ours: &mut Ours<'_>) -> Result<VecDeque<Pair>, Error> {
     super::go_on(ground.progress)?;
-    let batch: Vec<(Bytes, Bytes)> =
-        ours.by_ref().take(RESTORE_LOOKUP_DOCUMENTS).collect::<Result<_, _>>()?;
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while !live::is_full(batch.len(), bytes)
+        && let Some((key, ours)) = ours.next().transpose()?
+    {
+        bytes += ours.len();
+        batch.push((key, ours));
+    }
     if batch.is_empty() {
         return Ok(VecDeque::new());
     }
     let found = live::looked_up(ground.link, ground.place, &batch)?;
     let pair = |(key, ours): (Bytes, Bytes)| {
-        let live = found.get(&key[..]).map(|live| Theirs::One(Live::Whole(live.clone())));
+        let live = found.get(&key[..]).map(|live| Theirs::One(live.clone()));
         Pair { key, ours, theirs: live.unwrap_or(Theirs::None) }
     };
     Ok(batch.into_iter().map(pair).collect())
@@ -152,29 +172,35 @@ struct ByFields<'a> {
     /// By which it is matched, key, document.
     ours: Peekable<Box<dyn Iterator<Item = Keyed> + 'a>>,
     theirs: Peekable<SortedLive>,
+    /// Where several documents of the snapshot are the same, by which these are.
+    several: Option<Bytes>,
 }
 
 const SEVERAL_OURS: &str = "several documents of the snapshot are the same by these fields";
 const SEVERAL_THEIRS: &str = "several documents there are the same by these fields";
 
 impl ByFields<'_> {
-    /// The next documents that are the same.
-    fn group(&mut self) -> Result<VecDeque<Pair>, Error> {
-        let mut group = VecDeque::new();
-        let Some((by, key, ours)) = self.ours.next().transpose()? else { return Ok(group) };
-        group.push_back(Pair { key, ours, theirs: Theirs::None });
-        while let Some(entry) =
-            self.ours.next_if(|entry| !matches!(entry, Ok((other, ..)) if *other != by))
-        {
-            let (_, key, ours) = entry?;
-            group.push_back(Pair { key, ours, theirs: Theirs::None });
+    /// One pair after the other: as many may be the same as there are documents.
+    fn step(&mut self) -> Result<Option<Pair>, Error> {
+        let Some((by, key, ours)) = self.ours.next().transpose()? else { return Ok(None) };
+        let is_first = self.several.as_ref() != Some(&by);
+        if is_first && matches!(self.ours.peek(), Some(Ok((next, ..))) if *next == by) {
+            self.several = Some(by.clone());
         }
+        let theirs = match self.several.as_ref() == Some(&by) {
+            true => Theirs::Several(SEVERAL_OURS),
+            false => self.theirs_like(&by)?,
+        };
+        Ok(Some(Pair { key, ours, theirs }))
+    }
+
+    fn theirs_like(&mut self, by: &Bytes) -> Result<Theirs, Error> {
         let mut theirs = Theirs::None;
         while let Some(entry) =
-            self.theirs.next_if(|entry| !matches!(entry, Ok((other, _)) if *other > by))
+            self.theirs.next_if(|entry| !matches!(entry, Ok((other, _)) if other > by))
         {
             let (other, live) = entry?;
-            if other < by {
+            if other < *by {
                 continue;
             }
             theirs = match theirs {
@@ -184,10 +210,45 @@ impl ByFields<'_> {
                 _ => Theirs::Several(SEVERAL_THEIRS),
             };
         }
-        if group.len() > 1 {
-            theirs = Theirs::Several(SEVERAL_OURS);
+        Ok(theirs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ambient::Ambient, document::Writer};
+
+    #[test]
+    fn documents_that_are_the_same_by_other_fields_are_given_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ambient, _) = Ambient::fixed(1);
+        let mut theirs = Spill { dir: dir.path(), ambient: &ambient }.sorter();
+        for (by, id) in [(b"a", 1), (b"b", 2), (b"b", 3), (b"c", 4), (b"d", 5)] {
+            let mut live = Writer::new();
+            live.push_i32(b"_id", id);
+            theirs.push(by, &Live::of(&live.finish()).unwrap().encode()).unwrap();
         }
-        group.iter_mut().for_each(|pair| pair.theirs = theirs.clone());
-        Ok(group)
+        let theirs = SortedLive::new(theirs.finish().unwrap(), false).peekable();
+        let read = std::cell::Cell::new(0);
+        let same = std::iter::repeat_n(b"c", 1000);
+        let ours = [b"a", b"b"].into_iter().chain(same).chain([b"d", b"e"]).map(|by| {
+            read.set(read.get() + 1);
+            Ok((Bytes::from_static(by), Bytes::new(), Bytes::new()))
+        });
+        let ours: Box<dyn Iterator<Item = Keyed>> = Box::new(ours);
+        let mut both = ByFields { ours: ours.peekable(), theirs, several: None };
+        let mut found = Vec::new();
+        while let Some(pair) = both.step().unwrap() {
+            found.push(match pair.theirs {
+                Theirs::None => "none",
+                Theirs::One(_) => "one",
+                Theirs::Several(why) => why,
+            });
+            assert!(read.get() <= found.len() + 1, "no more than the next is looked at");
+        }
+        assert_eq!((found[..2].to_vec(), found[2]), (vec!["one", SEVERAL_THEIRS], SEVERAL_OURS));
+        assert!(found[2..1002].iter().all(|why| *why == SEVERAL_OURS));
+        assert_eq!(found[1002..], ["one", "none"]);
     }
 }

@@ -10,7 +10,6 @@ use super::{
     tally::{Counts, Sample, sample},
     touched::{Action, Touched},
 };
-use crate::limits::RESTORE_LOOKUP_DOCUMENTS;
 
 /// A document that will be written.
 pub(super) struct Step {
@@ -33,7 +32,8 @@ pub(super) fn weigh(
     pairs: Pairs<'_>,
     take: &mut dyn FnMut(Step) -> Result<(), Error>,
 ) -> Result<Weighed, Error> {
-    let mut scale = Scale { ground, weighed: Weighed::default(), inserts: Vec::new(), take };
+    let (weighed, inserts) = (Weighed::default(), Vec::new());
+    let mut scale = Scale { ground, weighed, inserts, inserts_bytes: 0, take };
     for (number, pair) in pairs.enumerate() {
         if number % 1024 == 0 {
             super::go_on(ground.progress)?;
@@ -51,6 +51,7 @@ struct Scale<'a> {
     weighed: Weighed,
     /// Matched by other fields, a new document's `_id` may be taken: these are to be looked up.
     inserts: Vec<(Bytes, Bytes)>,
+    inserts_bytes: usize,
     take: &'a mut dyn FnMut(Step) -> Result<(), Error>,
 }
 
@@ -66,8 +67,9 @@ impl Scale<'_> {
         let live = match theirs {
             Theirs::None if self.by_id() => return self.insert(key, &ours),
             Theirs::None => {
+                self.inserts_bytes += ours.len();
                 self.inserts.push((key, ours));
-                let is_full = self.inserts.len() >= RESTORE_LOOKUP_DOCUMENTS;
+                let is_full = live::is_full(self.inserts.len(), self.inserts_bytes);
                 return if is_full { self.look_up_inserts() } else { Ok(()) };
             }
             Theirs::Several(why) => return self.left("conflict", &ours, Some(why)),
@@ -152,6 +154,7 @@ impl Scale<'_> {
         if self.inserts.is_empty() {
             return Ok(());
         }
+        self.inserts_bytes = 0;
         let inserts = std::mem::take(&mut self.inserts);
         let taken = live::looked_up(self.ground.link, self.ground.place, &inserts)?;
         for (key, ours) in inserts {

@@ -207,3 +207,27 @@ fn a_collection_of_many_is_compared_by_one_scan() {
     );
     assert_eq!(damaged["many: hash"], described(&deployment, "d")["many: hash"]);
 }
+
+#[test]
+fn documents_that_are_more_than_one_look_can_hold_are_compared() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let long = |id: i32, text: &str| doc! { "_id": id, "text": text.repeat(5 << 20) };
+    let fill = |text: &str| {
+        for id in 0..5 {
+            insert(&deployment, "d", "long", vec![long(id, text)]);
+        }
+    };
+    fill("s");
+    let kept = scene.capture(&link, &["d"]);
+    let snapshot = described(&deployment, "d");
+    deployment.command("d", doc! { "delete": "long", "deletes": [{ "q": {}, "limit": 0 }] });
+    fill("l");
+    let live = described(&deployment, "d");
+    let (plan, outcome) = scene.restore(&link, &kept, scene.with(Conflict::Overwrite));
+    assert_eq!(counts(&plan), [0, 5, 0, 0, 0, 0]);
+    assert!(outcome.is_right(), "{outcome:#?}");
+    assert_same(&snapshot, &described(&deployment, "d"));
+    assert!(scene.undo(&link, &outcome, false).forgotten);
+    assert_same(&live, &described(&deployment, "d"));
+}

@@ -6,7 +6,6 @@ use super::{CollectionUndo, Options};
 use crate::{
     document::namespace::Namespace,
     format::catalogue::{CollectionKind, DocumentKeys},
-    limits::RESTORE_LOOKUP_DOCUMENTS,
     mongo::Link,
     progress::Progress,
     repo::Reader,
@@ -135,14 +134,17 @@ impl One<'_> {
         let mut entries = tree::iter(reader, &written, KeyRange::all());
         loop {
             go_on(self.progress)?;
-            let mut batch = Vec::new();
-            for entry in entries.by_ref().take(RESTORE_LOOKUP_DOCUMENTS) {
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while !live::is_full(batch.len(), bytes)
+                && let Some(entry) = entries.next()
+            {
                 let (key, value) = entry?;
                 let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
                 let was = match &mut old {
                     Some(old) => old.under(&key)?,
                     None => None,
                 };
+                bytes += was.as_ref().map_or(0, Bytes::len);
                 batch.push((key, touched, was));
             }
             if batch.is_empty() {
@@ -152,7 +154,8 @@ impl One<'_> {
                 batch.iter().map(|(key, touched, _)| (key.clone(), touched.id.clone())).collect();
             let found = live::looked_up(self.link, &self.place, &ids)?;
             for (key, touched, was) in batch {
-                let op = self.document(&touched, was, found.get(&key[..]).cloned())?;
+                let live = found.get(&key[..]).map(|live| live.whole(self.link, &self.place));
+                let op = self.document(&touched, was, live.transpose()?.flatten())?;
                 match (op, &mut writers) {
                     (Some(op), Some(writers)) => writers.push(op)?,
                     // Of a dry run nothing is kept; and of roles there are few.
