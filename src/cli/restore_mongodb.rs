@@ -75,8 +75,8 @@ pub struct Args {
     )]
     pub match_on: Vec<String>,
 
-    /// Drop collections that are there first, with all that is in them
-    #[arg(long, requires = "to")]
+    /// Drop collections that are there first, with all that is in them; they come back whole
+    #[arg(long, requires = "to", conflicts_with = "query")]
     pub drop: bool,
 
     /// Merge the snapshot's users and roles into those of the server
@@ -135,6 +135,10 @@ pub fn run(
             return Err(Failure::Usage(what));
         }
     };
+    if args.drop && !scope.ids.is_empty() {
+        let what = "--drop is for whole collections: without it, one document goes to the others";
+        return Err(Failure::Usage(what.into()));
+    }
     memory::keep_buffers_of_commands();
     fits_together(args, conflict)?;
     let mut options = options(args, scope, conflict, dry_run)?;

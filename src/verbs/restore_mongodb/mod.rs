@@ -65,6 +65,13 @@ pub struct Options {
     pub spill_dir: PathBuf,
 }
 
+impl Options {
+    /// Only some documents of a collection are wanted.
+    fn is_part(&self) -> bool {
+        self.matches.is_some() || !self.scope.ids.is_empty()
+    }
+}
+
 /// Whether somebody asked to stop.
 pub(super) fn go_on(progress: &Progress) -> Result<(), Error> {
     if progress.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }

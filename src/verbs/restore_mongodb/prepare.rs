@@ -22,7 +22,6 @@ use crate::{
     document::{get, namespace::Namespace},
     format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
     id::Sid,
-    limits::RESTORE_LOOKUP_MAX,
     mongo::Link,
     progress::Progress,
     repo::{Kept, Reader, Repository, Session, SessionOptions},
@@ -30,6 +29,9 @@ use crate::{
     tree::{Pieces, Root, Splitter, Value},
     verbs::{backup, deployment::catalogue_root},
 };
+
+const EXPIRES: &str = "is not built: by this index the server would remove documents that are \
+                       there; if it shall, create it there";
 
 /// A restore that is known in all its parts. Dropped, it leaves nothing behind.
 pub struct Prepared<'a> {
@@ -216,7 +218,7 @@ impl Planner<'_> {
     /// All of the collection is new.
     fn create(&self, job: &mut Job) -> Result<(), Error> {
         let Some(root) = job.chosen.root else { return Ok(()) };
-        let whole = self.options.matches.is_none() && self.options.scope.ids.is_empty();
+        let whole = !self.options.is_part();
         let counts = &mut job.plan.counts;
         let may_name = |session: &Session| matches!(backup::may_reuse(session, &root), Ok(true));
         if whole && self.recorder.is_none_or(|(session, ..)| may_name(session)) {
@@ -311,8 +313,13 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Of the indexes only those that are not there are built.
+    /// Of the indexes only those that are not there are built, and of those none that lets the
+    /// server remove what is there. Who wants some documents back wants no index.
     fn missing_indexes(&self, job: &mut Job, live: &CollectionRecord) {
+        if self.options.is_part() {
+            job.build.clear();
+            return;
+        }
         let there = sink::wanted(&live.indexes, &live.options);
         let (build, notes) = (&mut job.build, &mut job.plan.notes);
         build.retain(|spec| {
@@ -321,16 +328,18 @@ impl Planner<'_> {
             if same.is_some_and(|other| other != spec) {
                 notes.push(format!("the index {name} there is another, and stays"));
             }
-            same.is_none()
+            let expires = same.is_none() && sink::is_ttl(spec);
+            if expires {
+                notes.push(format!("{name} {EXPIRES}"));
+            }
+            same.is_none() && !expires
         });
     }
 
     fn compare(&self, job: &mut Job, root: &Root, live: &CollectionRecord) -> Result<(), Error> {
-        let collation = matches!(get(&live.options, b"collation"), Ok(Some(_)));
-        let few = root.entries <= RESTORE_LOOKUP_MAX;
-        let part = self.options.matches.is_some() || !self.options.scope.ids.is_empty();
-        // With another collation the server's idea of the same `_id` is not ours.
-        let how = if (few || part) && !collation { How::LookUp } else { How::Scan };
+        // How many are chosen is not known yet: few, mostly.
+        let documents = if self.options.is_part() { 0 } else { root.entries };
+        let how = How::best_for(documents, &live.options);
         let natural = job.in_order() || live.keys == DocumentKeys::Ordinal;
         let by_id = Strategy { match_on: Vec::new(), ..self.options.strategy.clone() };
         let strategy = if natural { &by_id } else { &self.options.strategy };

@@ -30,6 +30,11 @@ impl Counts {
         self.insert + self.changing()
     }
 
+    /// All that were compared.
+    pub fn documents(&self) -> u64 {
+        self.writing() + self.skip + self.equal + self.conflict
+    }
+
     pub(super) fn add(&mut self, other: &Counts) {
         let Counts { insert, overwrite, merge, skip, equal, conflict, bytes } = other;
         self.insert += insert;

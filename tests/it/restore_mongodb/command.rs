@@ -115,6 +115,13 @@ fn parts_other_names_and_words_that_do_not_go_together() {
         assert_eq!(got.code, 2, "{arguments:?}: {}", got.err);
         assert!(got.err.contains(said), "{arguments:?}: {}", got.err);
     }
+    // Of a collection that is dropped, nobody wants a part back.
+    for part in [&["latest:shop.orders/1"][..], &["latest", "--query", "{}"]] {
+        let got = desk.run(&[&["restore", "--to", &uri, "--drop", "-y"], part].concat());
+        assert_eq!(got.code, 2, "{part:?}: {}", got.err);
+        assert!(got.err.contains("--drop"), "{part:?}: {}", got.err);
+    }
+    assert_eq!(totals(&deployment), [10, 99, 30]);
     let got = desk.run(&["restore", "latest:nothing", "--to", &uri]);
     assert_eq!(got.code, 1, "{}", got.err);
     assert!(got.err.contains("hint:"), "{}", got.err);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use icecore::{
     document::Malformed,
     tree::{self, KeyRange},
-    verbs::restore_mongodb::{Check, Fate},
+    verbs::restore_mongodb::{Check, Counts, Fate},
 };
 
 use super::*;
@@ -107,28 +107,94 @@ fn what_took_the_name_of_a_restored_view_stays() {
 }
 
 #[test]
-fn documents_that_are_lost_while_they_are_written_are_missed() {
+fn documents_that_are_lost_or_changed_while_they_are_written_are_missed() {
     let deployment = Arc::new(Deployment::standalone());
     let (scene, link) = (Scene::new(), link(&deployment));
     insert(&deployment, "d", "c", numbered(8));
     let kept = scene.capture(&link, &["d"]);
-    // Five conflicts that are planned, and three documents that are to be inserted.
+    // Five that differ, and three documents that are to be inserted.
     change_all(&deployment, "c");
-    delete(&deployment, "c", doc! { "_id": { "$lt": 3 } });
-    let (server, is_done) = (deployment.clone(), AtomicBool::new(false));
-    // Documents of the snapshot are looked at last when all is read again.
-    let matches = move |_: &[u8]| -> Result<bool, Malformed> {
-        let are_there = all(&server, "d", "c").len() == 8;
-        if are_there && !is_done.swap(true, Ordering::Relaxed) {
-            delete(&server, "c", doc! { "_id": { "$lt": 3 } });
-        }
-        Ok(true)
+    type Meanwhile = fn(&Deployment);
+    let lost: Meanwhile = |server| delete(server, "c", doc! { "_id": { "$lt": 3 } });
+    let changed: Meanwhile = |server| change_all(server, "c");
+    for (conflict, meanwhile, right) in [
+        (Conflict::Fail, lost, 0),
+        (Conflict::Fail, changed, 0),
+        (Conflict::Skip, lost, 5),
+        (Conflict::Skip, changed, 5),
+    ] {
+        delete(&deployment, "c", doc! { "_id": { "$lt": 3 } });
+        let (server, is_done) = (deployment.clone(), AtomicBool::new(false));
+        // Documents of the snapshot are looked at last when all is read again.
+        let matches = move |_: &[u8]| -> Result<bool, Malformed> {
+            let are_there = all(&server, "d", "c").len() == 8;
+            if are_there && !is_done.swap(true, Ordering::Relaxed) {
+                meanwhile(&server);
+            }
+            Ok(true)
+        };
+        let options = Options { matches: Some(Box::new(matches)), ..scene.with(conflict) };
+        let (plan, outcome) = scene.restore(&link, &kept, options);
+        let Counts { insert, skip, conflict, .. } = plan.totals();
+        assert_eq!((insert, skip + conflict), (3, 5));
+        assert_eq!(outcome.collections[0].check, Check::Beside { right, wrong: 3 });
+        assert!(!outcome.is_right());
+    }
+}
+
+#[test]
+fn what_comes_between_the_plan_of_a_capped_collection_and_its_end_is_told() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let capped = || {
+        deployment.command("d", doc! { "create": "log", "capped": true, "size": 10_000 });
     };
-    let options = Options { matches: Some(Box::new(matches)), ..scene.options() };
-    let (plan, outcome) = scene.restore(&link, &kept, options);
-    assert_eq!((plan.totals().insert, plan.totals().conflict), (3, 5));
-    assert_eq!(outcome.collections[0].check, Check::Beside { right: 0, wrong: 3 });
-    assert!(!outcome.is_right());
+    capped();
+    insert(&deployment, "d", "log", numbered(20));
+    let kept = scene.capture(&link, &["d"]);
+    deployment.command("d", doc! { "drop": "log" });
+    capped();
+    insert(&deployment, "d", "log", numbered(10));
+    let prepared = scene.prepare(&link, &kept, scene.options());
+    insert(&deployment, "d", "log", vec![doc! { "_id": "stranger" }]);
+    let outcome = prepared.carry_out(&Progress::silent()).unwrap();
+    assert_eq!(outcome.collections[0].check, Check::Beside { right: 10, wrong: 10 });
+}
+
+#[test]
+fn a_collection_that_stays_gets_no_index_by_which_documents_go() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(3));
+    let indexes = [
+        doc! { "key": { "at": 1 }, "name": "ttl", "expireAfterSeconds": 100_000 },
+        doc! { "key": { "v": 1 }, "name": "v" },
+    ];
+    deployment.command("d", doc! { "createIndexes": "c", "indexes": indexes.to_vec() });
+    let kept = scene.capture(&link, &["d"]);
+    let whole = described(&deployment, "d");
+    deployment.command("d", doc! { "dropIndexes": "c", "index": "*" });
+    delete(&deployment, "c", doc! { "_id": 1 });
+
+    let names = || -> Vec<String> {
+        let all = sink::indexes(&link, &Namespace::new("d", "c")).unwrap();
+        all.iter().map(|spec| sink::name_of(spec)).collect()
+    };
+    let scope = verb::scope_of(&scene.repo, &kept, &"d.c/1".parse().unwrap()).unwrap();
+    let (plan, outcome) = scene.restore(&link, &kept, Options { scope, ..scene.options() });
+    assert_eq!((plan.totals().insert, names()), (1, vec!["_id_".to_owned()]));
+    assert!(plan.collections[0].notes.is_empty() && outcome.collections[0].indexes.is_empty());
+
+    let (plan, outcome) = scene.restore(&link, &kept, scene.options());
+    assert_eq!(names(), ["_id_", "v"]);
+    let [note] = &plan.collections[0].notes[..] else { panic!("{plan:#?}") };
+    assert!(note.contains("ttl"), "{note}");
+    assert_eq!(outcome.collections[0].indexes, ["v"]);
+
+    // Dropped, it comes back with all that it had.
+    let (_, outcome) = scene.restore(&link, &kept, Options { drop: true, ..scene.options() });
+    assert_eq!(outcome.collections[0].indexes, ["ttl", "v"]);
+    assert_same(&whole, &described(&deployment, "d"));
 }
 
 #[test]
