@@ -74,11 +74,16 @@ const PROBE_SAMPLE_BYTES: usize = 4 * KIB;
 const PROBE_LEVEL: i32 = -5;
 /// Squeezed bytes must be smaller by a 32nd (3 %), or opening them is not worth it.
 const GAIN_SHIFT: u32 = 5;
-/// Level 6 makes deltas of documents a sixth smaller than level 3 and takes as long for 32 KiB as
-/// level 3 takes for a whole leaf; 9 gains nothing more, 12 takes sixty times as long. Below 3, a
-/// base of 200 KiB is not found again at all. A delta is what makes trees cheap, so `off` does not
-/// switch it off.
+/// Level 6 makes deltas of documents a sixth smaller than level 3; 9 gains nothing more, 12 takes
+/// sixty times as long. Below 3, a base of 200 KiB is not found again at all. A delta is what makes
+/// trees cheap, so `off` does not switch it off.
 const DELTA_LEVEL_MIN: i32 = 6;
+/// Where little of a long plain is new, level 1 with a search for long matches finds what level 6
+/// does in a fifth of the time (docs/benchmarks.md).
+const LONG_MATCHES_LEVEL: i32 = 1;
+const LONG_MATCHES_FROM_BYTES: usize = 128 * KIB;
+/// What is told in more than a 64th of its bytes has more in it than long matches.
+const SPARSE_SHIFT: u32 = 6;
 /// Up to this sum of base and plain the level's own window and tables reach over the base.
 const WINDOW_SUFFICES_BYTES: usize = 1024 * KIB;
 /// zstd would read a base that begins so as one of its dictionaries, not as plain bytes.
@@ -132,13 +137,24 @@ impl Squeezer {
             return None;
         }
         let level = compression.level().unwrap_or(DELTA_LEVEL_MIN).max(DELTA_LEVEL_MIN);
-        let length = if plain.len() + base.len() <= WINDOW_SUFFICES_BYTES {
-            self.make_room(plain.len());
-            self.context.compress_using_dict(&mut self.buffer, plain, base, level).ok()?
-        } else {
-            self.compress_far(plain, base, level)?
+        let length = match self.compress_sparse(plain, base, level) {
+            Some(length) => length,
+            None if plain.len() + base.len() <= WINDOW_SUFFICES_BYTES => {
+                self.make_room(plain.len());
+                self.context.compress_using_dict(&mut self.buffer, plain, base, level).ok()?
+            }
+            None => self.compress_far(plain, base, level)?,
         };
         (length * 2 < plain.len()).then(|| &self.buffer[..length])
+    }
+
+    /// `None` if that would not do as well as `level`.
+    fn compress_sparse(&mut self, plain: &[u8], base: &[u8], level: i32) -> Option<usize> {
+        if level > DELTA_LEVEL_MIN || plain.len() < LONG_MATCHES_FROM_BYTES {
+            return None;
+        }
+        let length = self.compress_far(plain, base, LONG_MATCHES_LEVEL)?;
+        (length <= plain.len() >> SPARSE_SHIFT).then_some(length)
     }
 
     fn compress(&mut self, plain: &[u8], level: i32) -> Option<usize> {
@@ -156,7 +172,7 @@ impl Squeezer {
     }
 
     // A window over both needs a parameter, and a prefix with parameters needs a context that does
-    // not outlive it. Rare: blobs of such a size are chunks, which have no base.
+    // not outlive it.
     fn compress_far(&mut self, plain: &[u8], base: &[u8], level: i32) -> Option<usize> {
         self.make_room(plain.len());
         let window_log = usize::BITS - (plain.len() + base.len()).leading_zeros();
