@@ -218,7 +218,7 @@ impl Shared {
             if self.failed.load(SeqCst) {
                 return Err(Error::Stopped);
             }
-            if open.is_none() && kind == BlobKind::Chunk {
+            if open.is_none() {
                 // Else there were one more in memory, beside those that wait for the store.
                 self.uploads.wait_until_free();
             }
