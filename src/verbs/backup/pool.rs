@@ -23,6 +23,24 @@ struct ChunkJob<E> {
     number: u64,
     plain: Buffer,
     done: Sender<Done<E>>,
+    answered: bool,
+}
+
+impl<E> ChunkJob<E> {
+    fn answer(&mut self, answer: Option<Result<Written, E>>) {
+        self.answered = true;
+        // The cutter may have left after an error of another chunk; then nobody wants to know.
+        let _ = self.done.send((self.number, answer));
+    }
+}
+
+/// A thread that panics with a chunk in hand lets it go: its cutter would wait for it for ever.
+impl<E> Drop for ChunkJob<E> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.answer(None);
+        }
+    }
 }
 
 /// Where a thread that cuts a large file leaves its chunks for others.
@@ -106,14 +124,13 @@ impl Drop for Announced<'_> {
     }
 }
 
-fn store<W: WriteBlobs>(writer: &W, job: ChunkJob<W::Error>) {
+fn store<W: WriteBlobs>(writer: &W, mut job: ChunkJob<W::Error>) {
     let written = writer.write(BlobKind::Chunk, &job.plain, None);
-    // The cutter may have left after an error of another chunk; then nobody wants to know.
-    let _ = job.done.send((job.number, written));
+    job.answer(Some(written));
 }
 
-/// A chunk's number, and what became of it.
-type Done<E> = (u64, Result<Written, E>);
+/// A chunk's number, and what became of it; `None`: the thread that had it panicked.
+type Done<E> = (u64, Option<Result<Written, E>>);
 
 /// The chunks of one large file on their way: stored in any order, given back in the file's.
 pub(super) struct InOrder<'a, W: WriteBlobs> {
@@ -139,21 +156,19 @@ impl<'a, W: WriteBlobs> InOrder<'a, W> {
         }
         let number = self.oldest + self.waiting.len() as u64;
         self.waiting.push_back((plain.len() as u64, None));
-        let job = ChunkJob { number, plain, done: self.done.0.clone() };
-        match self.chunks.give.try_send(job) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                let written = self.writer.write(BlobKind::Chunk, &job.plain, None)?;
-                self.note(number, written);
-                Ok(())
-            }
+        let job = ChunkJob { number, plain, done: self.done.0.clone(), answered: false };
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
+            self.chunks.give.try_send(job)
+        {
+            store(self.writer, job);
         }
+        Ok(())
     }
 
     /// The oldest chunk's id and length, if it is stored.
     pub(super) fn pop(&mut self) -> Result<Option<(BlobId, u64)>, W::Error> {
-        while let Ok((number, written)) = self.done.1.try_recv() {
-            self.note(number, written?);
+        while let Ok(done) = self.done.1.try_recv() {
+            self.note(done)?;
         }
         match self.waiting.front() {
             Some(&(len, Some(id))) => {
@@ -183,14 +198,57 @@ impl<'a, W: WriteBlobs> InOrder<'a, W> {
     fn help_or_wait(&mut self) -> Result<(), W::Error> {
         if let Ok(job) = self.chunks.take.try_recv() {
             store(self.writer, job);
-        } else if let Ok((number, written)) = self.done.1.recv() {
-            self.note(number, written?);
+        } else if let Ok(done) = self.done.1.recv() {
+            self.note(done)?;
         }
         Ok(())
     }
 
-    fn note(&mut self, number: u64, written: Written) {
+    fn note(&mut self, (number, written): Done<W::Error>) -> Result<(), W::Error> {
+        let written = written.expect("a thread that stores chunks does not panic")?;
         let place = (number - self.oldest) as usize;
         self.waiting[place].1 = Some(written.id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        panic::{AssertUnwindSafe, catch_unwind},
+        thread,
+    };
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::repo::{Like, ReadBlobs};
+
+    struct Panics;
+
+    impl ReadBlobs for Panics {
+        type Error = Infallible;
+
+        fn read(&self, _: BlobKind, _: &BlobId) -> Result<Bytes, Infallible> {
+            panic!("nothing is read")
+        }
+    }
+
+    impl WriteBlobs for Panics {
+        fn write(&self, _: BlobKind, _: &[u8], _: Option<Like>) -> Result<Written, Infallible> {
+            panic!("as a defect would");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_chunk_whose_thread_panicked() {
+        let chunks = Chunks::new();
+        let mut cut = InOrder::new(&Panics, &chunks);
+        cut.push(chunks.copy(b"chunk")).unwrap();
+        let job = chunks.take.recv().unwrap();
+        let stored = thread::scope(|scope| scope.spawn(|| store(&Panics, job)).join());
+        assert!(stored.is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| cut.pop_waiting())).is_err(), "and no wait");
     }
 }
