@@ -43,24 +43,24 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         // Tags may have been changed: its content is that of the first of its family.
         let first = kept.snapshot.original.or(Some(kept.sid));
         let is_it = |live: &&Kept| live.snapshot.original == first;
-        if let Some(live) = select::live(&all).find(is_it) {
-            screen.chat(&format!("{old} is there already, as {}", live.sid.short()))?;
-            continue;
-        }
-        if args.dry_run {
+        let (told, sid, line) = if let Some(live) = select::live(&all).find(is_it) {
+            let line = format!("{old} is there already, as {}", live.sid.short());
+            ("already_there", Some(live.sid), line)
+        } else if args.dry_run {
             let time = units::local(kept.snapshot.time);
-            screen.chat(&format!("would bring {old} of {time} back"))?;
-            continue;
-        }
-        let sid = undelete::undelete(&repository, kept)?;
+            ("would_undelete", None, format!("would bring {old} of {time} back"))
+        } else {
+            let sid = undelete::undelete(&repository, kept)?;
+            ("undeleted", Some(sid), format!("{old} is back as {}", sid.short()))
+        };
         if screen.json {
             screen.document(&json!({
-                "message_type": "undeleted",
+                "message_type": told,
                 "old_snapshot_id": kept.sid,
                 "snapshot_id": sid,
             }))?;
         } else {
-            screen.chat(&format!("{old} is back as {}", sid.short()))?;
+            screen.chat(&line)?;
         }
     }
     Ok(Exit::Done)

@@ -57,7 +57,17 @@ fn forgotten_snapshots_come_back() {
     assert_eq!(said.code, 1);
     assert!(said.err.contains("icecore undelete"), "{}", said.err);
     desk.ok(&["prune"]);
-    desk.ok(&["undelete", &all[0][..8]]);
+    for (told, flags) in [
+        ("would_undelete", &["--dry-run"][..]),
+        ("undeleted", &[]),
+        ("already_there", &["--dry-run"]),
+        ("already_there", &[]),
+    ] {
+        let said = desk.ok(&[&["undelete", &all[0][..8], "--json"], flags].concat());
+        let line: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(line["message_type"], told, "{flags:?}");
+        assert_eq!(line["snapshot_id"].is_null(), told == "would_undelete");
+    }
     assert_eq!(ids(&desk, &[]).len(), 2);
     assert!(desk.ok(&["ls", "latest~1"]).contains("gone.txt"));
     desk.ok(&["check", "--read-data"]);
