@@ -50,12 +50,13 @@ fn comes_to_the_moment_exactly(set: &Deployment) {
         others.push(scope.spawn(|| changes_of_the_catalogue(set)));
         let mut state = scan_slowly(&capture);
         others.pop().unwrap().join().unwrap();
-        stop.store(true, Relaxed);
         // Where the moment can be read again, the writers are still at it when it is chosen.
         if !can(Ability::ReadAsOfAMoment) {
+            stop.store(true, Relaxed);
             others.into_iter().for_each(|other| other.join().unwrap());
         }
         let done = settled(&mut capture, &mut state);
+        stop.store(true, Relaxed);
         let point = done.point;
         assert_eq!(point.consistency, Consistency::Oplog);
         assert!(point.term.is_some());

@@ -1,7 +1,7 @@
 //! Reads as of one moment.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     thread,
     time::Duration,
 };
@@ -26,7 +26,7 @@ fn all_collections_stand_at_one_moment_while_others_write() {
     for collection in ["orders", "stock"] {
         fill(&set, collection, 30_000);
     }
-    let stop = AtomicBool::new(false);
+    let (stop, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
             // One document of each in one transaction: they must never differ in a snapshot.
@@ -46,11 +46,17 @@ fn all_collections_stand_at_one_moment_while_others_write() {
                     }
                     session.commit_transaction().await.unwrap();
                 });
+                rounds.store(round, Relaxed);
             }
         });
         let mut capture = begin(&link(&set), Wanted::Snapshot).unwrap();
-        thread::sleep(Duration::from_millis(200));
+        let before = rounds.load(Relaxed);
+        while rounds.load(Relaxed) < before + 3 {
+            thread::sleep(Duration::from_millis(1));
+        }
         let contents = scan_all(&capture);
+        let meanwhile = rounds.load(Relaxed) - before;
+        assert!(meanwhile > 3, "nobody wrote beside the scan");
         let settled = settle(&mut capture);
         stop.store(true, Relaxed);
         assert_eq!(contents["shop.orders"].len(), 30_000);
