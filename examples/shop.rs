@@ -12,6 +12,10 @@
 use std::{
     env,
     error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -70,14 +74,18 @@ async fn initiate(port: &str) -> Outcome<()> {
 
 async fn load(shop: &Database, count: u64) -> Outcome<()> {
     let orders: Collection<Document> = shop.collection("orders");
-    let writers = (0..WRITERS).map(|writer| {
-        let orders = orders.clone();
+    // As drivers make ids: one is newer than another when its insert began later.
+    let next = Arc::new(AtomicU64::new(0));
+    let writers = (0..WRITERS).map(|_| {
+        let (orders, next) = (orders.clone(), next.clone());
         tokio::spawn(async move {
-            let mut first = writer * BATCH;
-            while first < count {
+            loop {
+                let first = next.fetch_add(BATCH, Ordering::Relaxed);
+                if first >= count {
+                    break;
+                }
                 let batch = (first..count.min(first + BATCH)).map(order);
                 orders.insert_many(batch).ordered(false).await?;
-                first += WRITERS * BATCH;
             }
             Ok::<_, mongodb::error::Error>(())
         })
