@@ -218,8 +218,8 @@ fn show_records(count: usize, screen: &mut Screen) -> Result<(), Failure> {
     let count =
         units::counted(count as u64, "record of a restore stays", "records of restores stay");
     screen.chat(&format!(
-        "{count}: `icecore forget --tag undo --keep-within 30d` forgets old ones, but for the newest \
-         of each server"
+        "{count}: `icecore forget --tag undo --keep-within 30d` forgets old ones, but for the \
+         newest of each server"
     ))
 }
 
