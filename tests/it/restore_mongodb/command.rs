@@ -252,3 +252,35 @@ fn an_undo_names_force_where_that_helps() {
         );
     }
 }
+
+#[test]
+fn an_undo_that_is_not_all_or_meets_another_server_keeps_its_record() {
+    let mut deployment = Deployment::standalone();
+    let (desk, uri) = (desk(&deployment), deployment.uri());
+    desk.ok(&["restore", "latest", "--to", &uri, "--conflict", "overwrite", "-y"]);
+    let fault = |how: Document| {
+        let mut command = doc! { "configureFailPoint": "failCommand" };
+        command.extend(how);
+        deployment.command("admin", command);
+    };
+    let late = doc! { "code": 64, "errmsg": "waiting is over" };
+    let data = doc! { "failCommands": ["createIndexes"], "writeConcernError": late };
+    fault(doc! { "mode": "alwaysOn", "data": data });
+    let said = desk.run(&["undo", "-y"]);
+    fault(doc! { "mode": "off" });
+    assert_eq!((said.code, totals(&deployment)), (3, vec![99, 30]), "{}\n{}", said.out, said.err);
+    assert!(said.err.contains("waiting is over"), "{}", said.err);
+    assert!(said.out.contains("the record stays"), "{}", said.out);
+
+    // What it has was not restored, but looks as if.
+    deployment.members[0].wipe();
+    let orders = (1..4).map(|id| doc! { "_id": id, "total": id * 10 });
+    insert(&deployment, "shop", "orders", orders.collect());
+    let said = desk.run(&["undo", "-y"]);
+    assert_eq!((said.code, totals(&deployment)), (2, vec![10, 20, 30]), "{}", said.err);
+    let record = desk.json(&["snapshots", "--tag", "undo"])[0]["id"].as_str().unwrap().to_owned();
+    assert!(said.err.contains(&record[..8]) && said.err.contains("--to"), "{}", said.err);
+    let undone = &desk.json_lines(&["undo", &record, "--to", &uri, "-y"])[0];
+    assert_eq!((&undone["forgotten"], &undone["error_count"]), (&true.into(), &0.into()));
+    assert_eq!(totals(&deployment), [99, 30]);
+}
