@@ -125,8 +125,9 @@ fn a_prune_that_may_wait_fences_by_its_own_clock() {
     let world = with_garbage(6);
     let session = world.begin(&[]);
     world.fill(&session, 20..22);
-    let hour = Duration::from_secs(3600);
-    let options = Options { wait: 8 * hour, lease: 6 * hour, ..greedy() };
+    // Minutes, for hours are so many looks that the session's own thread wakes up in between.
+    let minute = Duration::from_secs(60);
+    let options = Options { wait: 8 * minute, lease: 6 * minute, ..greedy() };
     let outcome = world.prune(&options);
     assert_eq!(outcome.fenced, [session.sid()]);
     assert_eq!(outcome.sets_left, 0);
