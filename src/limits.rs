@@ -183,6 +183,10 @@ pub const RESTORE_BATCH_DOCUMENTS: usize = 1000;
 pub const RESTORE_BATCH_BYTES: usize = 12 * MIB;
 /// What a unique key stood against is tried again so often.
 pub const RESTORE_ROUNDS_MAX: usize = 32;
+/// Of what waits for that, so many bytes are kept; beyond that it fails at once. Of what failed so
+/// many are told, and all counted.
+pub const RESTORE_AGAIN_BYTES: usize = 64 * MIB;
+pub const RESTORE_FAILURES_TOLD: usize = 16;
 /// A server that changes its role or is away is waited for so long.
 pub const RESTORE_PATIENCE_SECONDS: u64 = 60;
 /// What a server lost that was killed after a restore wrote to it is written again so often.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     document::{ArrayWriter, Writer, get, namespace::Namespace},
-    mongo::Link,
+    mongo::{self, Link},
 };
 use bytes::Bytes;
 
@@ -55,7 +55,12 @@ fn put(link: &Link, place: &Namespace, documents: &[Bytes]) -> Result<(), Error>
     for document in documents {
         writers.push(Op::Insert { document: document.clone() })?;
     }
-    writers.finish().map(|_| ())
+    let failures = writers.finish()?.failures;
+    // Part of them is not merged: the rest would be missing, and nobody would know.
+    failures.told.into_iter().next().map_or(Ok(()), |first| {
+        let (command, place) = ("insert".to_owned(), place.to_string());
+        Err(Error::Authority { source: mongo::Error::Client { command, place, why: first.why } })
+    })
 }
 
 /// The server does it from two collections that are there for that long only.
@@ -81,8 +86,11 @@ fn replace_users(link: &Link, users: &[Bytes]) -> Result<Vec<String>, Error> {
             writers.push(Op::Replace { document: user.clone(), was })?;
         }
     }
-    let left = writers.finish()?.failures.into_iter();
-    Ok(left.map(|failure| failure.why).collect())
+    let failures = writers.finish()?.failures;
+    let more = failures.untold();
+    let mut left: Vec<String> = failures.told.into_iter().map(|failure| failure.why).collect();
+    left.extend((more > 0).then(|| format!("and so do {more} others")));
+    Ok(left)
 }
 
 /// Nobody may write to where roles lie; a command sets all that they are.

@@ -31,7 +31,7 @@ pub(super) fn insert(
 /// `{update: ..., updates: [...]}`.
 pub(super) fn update(
     place: &Namespace,
-    statements: ArrayWriter,
+    statements: &[&[u8]],
     ordered: bool,
     bypass: bool,
 ) -> Vec<u8> {
@@ -41,15 +41,15 @@ pub(super) fn update(
 }
 
 /// `{delete: ..., deletes: [...]}`.
-pub(super) fn delete(place: &Namespace, statements: ArrayWriter) -> Vec<u8> {
+pub(super) fn delete(place: &Namespace, statements: &[&[u8]]) -> Vec<u8> {
     let mut command = on("delete", place);
     command.push_bool(b"ordered", false);
     finish(command, "deletes", statements, false)
 }
 
-fn finish(mut command: Writer, name: &str, list: ArrayWriter, bypass: bool) -> Vec<u8> {
+fn finish(mut command: Writer, name: &str, list: &[&[u8]], bypass: bool) -> Vec<u8> {
     options(&mut command, bypass);
-    command.push_array(name.as_bytes(), &list.finish());
+    command.push_docs(name.as_bytes(), list);
     command.finish()
 }
 

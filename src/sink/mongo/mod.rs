@@ -19,4 +19,4 @@ pub use namespaces::{
     Created, Existing, beyond, buckets_of, collections, create, deployment_id, drop, expire_after,
     indexes, is_capped, is_fixed, wait_for_majority, wait_for_majority_of,
 };
-pub use writers::{Failure, Op, Order, Report, Writers};
+pub use writers::{Failure, Failures, Op, Order, Report, Writers};

@@ -2,6 +2,7 @@
 
 mod batch;
 mod crew;
+mod report;
 
 use std::thread::JoinHandle;
 
@@ -12,6 +13,7 @@ use self::{
     batch::{Batch, Kind},
     crew::Crew,
 };
+pub use self::report::{Failure, Failures, Report};
 use super::Error;
 use crate::{
     document::namespace::Namespace,
@@ -45,6 +47,18 @@ impl Op {
             other => other.document().len(),
         }
     }
+
+    /// Nothing larger, of which its documents are parts, stays in memory for it.
+    fn copied(&self) -> Op {
+        let copied = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        match self {
+            Op::Insert { document } => Op::Insert { document: copied(document) },
+            Op::Replace { document, was } => {
+                Op::Replace { document: copied(document), was: copied(was) }
+            }
+            Op::Remove { was } => Op::Remove { was: copied(was) },
+        }
+    }
 }
 
 /// In what order the documents must come to stand.
@@ -53,24 +67,6 @@ pub enum Order {
     /// As they were pushed: one thread, and the first that fails ends it.
     Kept,
     Any,
-}
-
-/// A document that the server did not take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub op: Op,
-    /// The server's words, or ours.
-    pub why: String,
-}
-
-/// What was written.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    pub inserted: u64,
-    pub replaced: u64,
-    pub removed: u64,
-    pub bytes: u64,
-    pub failures: Vec<Failure>,
 }
 
 /// Takes operations; `finish` waits for all of them.
@@ -97,8 +93,17 @@ impl Writers {
         Writers { crew, send: Some(send), threads, pending }
     }
 
+    /// Whether one failed in an order that is kept: what follows is counted as failed, too.
+    pub fn is_broken(&self) -> bool {
+        self.crew.is_broken()
+    }
+
     /// Takes one more. An error is the collection's: nothing more can be written.
     pub fn push(&mut self, op: Op) -> Result<(), Error> {
+        if self.crew.is_broken() {
+            self.crew.failed(&op, crew::BROKEN);
+            return self.crew.result();
+        }
         let kind = Kind::of(&op);
         let bytes = op.bytes();
         let batch = &self.pending[kind as usize];

@@ -40,8 +40,8 @@ pub(super) struct Work {
     pub troubles: Vec<String>,
 }
 
-/// Takes what is to be written to one collection.
-type Take<'t> = &'t mut dyn FnMut(Op) -> Result<(), Error>;
+/// Takes what is to be written to one collection; says whether more is wanted.
+type Take<'t> = &'t mut dyn FnMut(Op) -> Result<bool, Error>;
 
 impl Prepared<'_> {
     /// Makes the collection, if that is to be, and writes its documents.
@@ -79,16 +79,22 @@ impl Prepared<'_> {
         }
         let mut writers = self.writers(job);
         let whole = job.makes_it();
-        let written = &mut work.written;
+        let (written, mut pushed) = (&mut work.written, 0);
         let lost = self.ops(job, recorded, job.there, progress, &mut |op| {
             let document = op.document();
             if whole {
                 written.add(document);
             }
             progress.done(1, document.len() as u64);
-            Ok(writers.push(op)?)
+            pushed += 1;
+            writers.push(op)?;
+            Ok(!writers.is_broken())
         })?;
         self.settle(&mut work.outcome, writers.finish()?);
+        // Where the order broke, the rest was not read any more.
+        let unread = job.plan.counts.writing().saturating_sub(pushed + lost.len() as u64);
+        work.outcome.conflicts += unread;
+        work.written.documents += if whole { unread } else { 0 };
         for id in lost {
             let why = "it was changed or removed while the restore was planned".to_owned();
             work.outcome.conflict(id, why);
@@ -146,7 +152,10 @@ impl Prepared<'_> {
         let mut writers = self.writers(job);
         if job.in_order() {
             let there = self.in_order_there(job, progress)?;
-            self.ops(job, recorded, there, progress, &mut |op| Ok(writers.push(op)?))?;
+            self.ops(job, recorded, there, progress, &mut |op| {
+                writers.push(op)?;
+                Ok(!writers.is_broken())
+            })?;
         } else {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             let mut push = |batch: &mut Vec<Op>| -> Result<(), Error> {
@@ -157,10 +166,10 @@ impl Prepared<'_> {
                 bytes += op.bytes();
                 batch.push(op);
                 if !live::is_full(batch.len(), bytes) {
-                    return Ok(());
+                    return Ok(true);
                 }
                 bytes = 0;
-                push(&mut batch)
+                push(&mut batch).map(|()| true)
             })?;
             push(&mut batch)?;
         }
@@ -207,7 +216,9 @@ impl Prepared<'_> {
                 if number % 256 == 0 {
                     super::go_on(progress)?;
                 }
-                take(Op::Insert { document: entry?.1 })?;
+                if !take(Op::Insert { document: entry?.1 })? {
+                    break;
+                }
             }
         } else if let Some(trees) = &job.recorded {
             let mut old = OldVersions::new(recorded, &trees.old);
@@ -217,7 +228,9 @@ impl Prepared<'_> {
                 let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
                 let ours = self.ours(&root, &mut ours, &key, &touched)?;
                 match op(&self.options.strategy, &touched, ours, old.under(&key)?)? {
-                    Some(op) => take(op)?,
+                    Some(op) => {
+                        take(op)?;
+                    }
                     None => lost.push(touched.id),
                 }
             }
@@ -288,9 +301,9 @@ impl Prepared<'_> {
             _ => outcome.overwritten += report.replaced,
         }
         outcome.bytes += report.bytes;
-        for failure in report.failures {
-            let id = live::id_of(failure.op.document()).unwrap_or_default().into();
-            outcome.conflict(id, failure.why);
+        outcome.conflicts += report.failures.untold();
+        for failure in report.failures.told {
+            outcome.conflict(failure.id, failure.why);
         }
     }
 }

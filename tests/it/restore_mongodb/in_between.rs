@@ -159,6 +159,23 @@ fn what_comes_between_the_plan_of_a_capped_collection_and_its_end_is_told() {
     insert(&deployment, "d", "log", vec![doc! { "_id": "stranger" }]);
     let outcome = prepared.carry_out(&Progress::silent()).unwrap();
     assert_eq!(outcome.collections[0].check, Check::Beside { right: 10, wrong: 10 });
+
+    // One that is in the way ends it: what comes after it is not even read, but counted.
+    deployment.command("d", doc! { "drop": "log" });
+    deployment.command("d", doc! { "create": "log", "capped": true, "size": 1_000_000 });
+    for start in 0..5 {
+        insert(&deployment, "d", "log", numbered(5000)[start * 1000..][..1000].to_vec());
+    }
+    let kept = scene.capture(&link, &["d"]);
+    deployment.command("d", doc! { "drop": "log" });
+    deployment.command("d", doc! { "create": "log", "capped": true, "size": 1_000_000 });
+    insert(&deployment, "d", "log", numbered(10));
+    let prepared = scene.prepare(&link, &kept, scene.options());
+    insert(&deployment, "d", "log", vec![doc! { "_id": 1000 }]);
+    let outcome = prepared.carry_out(&Progress::silent()).unwrap();
+    let one = &outcome.collections[0];
+    assert_eq!((one.inserted, one.conflicts, one.conflict_samples.len()), (990, 4000, 5));
+    assert_eq!(one.check, Check::Beside { right: 10, wrong: 990 });
 }
 
 #[test]

@@ -12,12 +12,15 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::{
-    Failure, Op, Order, Report,
+    Op, Order,
     batch::{Batch, Kind},
+    report::{Again, Report},
 };
 use crate::{
-    document::{ArrayWriter, Malformed, get, id_key, namespace::Namespace},
-    limits::{RESTORE_BATCH_BYTES, RESTORE_BATCH_DOCUMENTS, RESTORE_PATIENCE_SECONDS},
+    document::{Malformed, get, id_key, namespace::Namespace},
+    limits::{
+        RESTORE_AGAIN_BYTES, RESTORE_BATCH_BYTES, RESTORE_BATCH_DOCUMENTS, RESTORE_PATIENCE_SECONDS,
+    },
     mongo::{self, Link},
     sink::mongo::{
         Craft, Error, command,
@@ -37,13 +40,16 @@ pub(super) struct Crew {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     report: Report,
-    /// Operations that a unique key of another document stood against.
-    again: Vec<Failure>,
+    again: Again,
     fatal: Option<mongo::Error>,
 }
+
+/// An operation, and what a command says of it: a document, or a statement.
+type Part = (Op, Bytes);
+/// A command of such, and whether validators are passed by.
+type Command<'a> = &'a dyn Fn(&[&[u8]], bool) -> Vec<u8>;
 
 /// Codes by which a server refuses a command as a whole because of a document in it: what is too
 /// deep or too large for it, or that it can't read.
@@ -54,14 +60,16 @@ fn is_of_a_document(error: &mongo::Error) -> bool {
 }
 
 const CHANGED: &str = "the document there was changed by someone else meanwhile";
-const BROKEN: &str = "one before it failed";
+pub(super) const BROKEN: &str = "one before it failed";
 const HOPELESS: &str = "the document holds an empty timestamp, which a server replaces, and two \
                         fields of one name, with which no server can be told to leave it";
 
 impl Crew {
     pub fn new(link: Link, place: Namespace, order: Order) -> Crew {
         let [bypass, stopped, broken] = [true, false, false].map(AtomicBool::new);
-        Crew { link, place, order, bypass, stopped, broken, state: Mutex::default() }
+        let again = Again::new(RESTORE_AGAIN_BYTES);
+        let state = Mutex::new(State { report: Report::default(), again, fatal: None });
+        Crew { link, place, order, bypass, stopped, broken, state }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,25 +84,30 @@ impl Crew {
         }
     }
 
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+
     pub fn give_up(&self) {
         self.stopped.store(true, Relaxed);
     }
 
     pub fn take_report(&self) -> Report {
         let mut state = self.state();
-        let again = std::mem::take(&mut state.again);
-        state.report.failures.extend(again);
+        for (op, why) in state.again.take() {
+            state.report.failures.note(&op, &why);
+        }
         std::mem::take(&mut state.report)
     }
 
     /// Whether anything was written by that.
     pub fn try_failed_again(&self) -> bool {
-        let mut again = std::mem::take(&mut self.state().again);
+        let mut again = self.state().again.take();
         let before = again.len();
         // What frees a key often comes after what needs it: now it comes before.
         again.reverse();
         for kind in [Kind::Remove, Kind::Replace, Kind::Insert] {
-            let ops = again.iter().map(|failure| &failure.op);
+            let ops = again.iter().map(|(op, _)| op);
             let ops: Vec<Op> = ops.filter(|op| Kind::of(op) == kind).cloned().collect();
             for ops in ops.chunks(RESTORE_BATCH_DOCUMENTS) {
                 let bytes = ops.iter().map(Op::bytes).sum();
@@ -104,7 +117,7 @@ impl Crew {
                 }
             }
         }
-        self.state().again.len() < before
+        self.state().again.ops.len() < before
     }
 
     /// Writes a batch; what the server refuses is noted.
@@ -112,28 +125,14 @@ impl Crew {
         if self.stopped.load(Relaxed) {
             return;
         }
-        let Batch { kind, ops, bytes } = batch;
-        let written = match kind {
-            Kind::Insert => self.insert(ops.clone()),
-            Kind::Replace => self.replace(ops.clone()),
-            Kind::Remove => self.remove(ops.clone()),
+        let written = match batch.kind {
+            Kind::Insert => self.insert(batch.ops),
+            Kind::Replace => self.replace(batch.ops),
+            Kind::Remove => self.remove(batch.ops),
         };
-        match written {
-            Ok(()) => {}
-            // Which one it was is found by trying each.
-            Err(error) if is_of_a_document(&error) && !self.ordered() => {
-                let is_alone = ops.len() == 1;
-                for op in ops {
-                    match is_alone {
-                        true => self.failed(op, error.to_string()),
-                        false => self.write(Batch { kind, ops: vec![op], bytes }),
-                    }
-                }
-            }
-            Err(error) => {
-                self.stopped.store(true, Relaxed);
-                self.state().fatal.get_or_insert(error);
-            }
+        if let Err(error) = written {
+            self.stopped.store(true, Relaxed);
+            self.state().fatal.get_or_insert(error);
         }
     }
 
@@ -157,7 +156,7 @@ impl Crew {
             match is_special {
                 Ok(false) => plain.push(op),
                 Ok(true) => special.push(op),
-                Err(why) => self.failed(op, why),
+                Err(why) => self.failed(&op, &why),
             }
         }
         self.insert_plain(plain)?;
@@ -165,25 +164,26 @@ impl Crew {
     }
 
     fn insert_plain(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
-        let ops = self.still_wanted(ops);
-        if ops.is_empty() {
-            return Ok(());
-        }
-        let documents: Vec<&[u8]> = ops.iter().map(|op| &op.document()[..]).collect();
-        let (reply, sent_twice) =
-            self.run(|bypass| command::insert(&self.place, &documents, self.ordered(), bypass))?;
-        self.settle(ops, &reply, sent_twice)
+        let part = |op: Op| {
+            let document = op.document().clone();
+            (op, document)
+        };
+        let parts = ops.into_iter().map(part).collect();
+        let ordered = self.ordered();
+        self.send(parts, &|documents, bypass| {
+            command::insert(&self.place, documents, ordered, bypass)
+        })
     }
 
     fn replace(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
         let (mut statements, mut swaps) = (Vec::new(), Vec::new());
         for op in ops {
             match Craft::of(op.document()) {
-                Ok(craft) if craft.is_hopeless() => self.failed(op, HOPELESS.into()),
+                Ok(craft) if craft.is_hopeless() => self.failed(&op, HOPELESS),
                 // Neither a replacement nor a pipeline takes it: it goes and comes.
                 Ok(craft) if craft.dollar_name && craft.doubled_name => swaps.push(op),
                 Ok(_) => statements.push(op),
-                Err(why) => self.failed(op, why.to_string()),
+                Err(why) => self.failed(&op, &why.to_string()),
             }
         }
         self.update(statements)?;
@@ -195,64 +195,96 @@ impl Crew {
     }
 
     /// None of them, if one before them failed and their order is kept.
-    fn still_wanted(&self, mut ops: Vec<Op>) -> Vec<Op> {
-        if self.broken.load(Relaxed) {
-            ops.drain(..).for_each(|op| self.failed(op, BROKEN.into()));
+    fn still_wanted(&self, mut parts: Vec<Part>) -> Vec<Part> {
+        if self.is_broken() {
+            parts.drain(..).for_each(|(op, _)| self.failed(&op, BROKEN));
         }
-        ops
+        parts
     }
 
     fn update(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
-        let ops = self.still_wanted(ops);
-        if ops.is_empty() {
-            return Ok(());
-        }
-        let statement = |op: &Op| -> Result<Vec<u8>, Malformed> {
+        let parts = self.parts(ops, |op| {
             let was = match op {
                 Op::Replace { was, .. } => Some(&was[..]),
                 _ => None,
             };
             command::write_statement(op.document(), was, Craft::of(op.document())?)
-        };
-        let (ops, statements) = self.statements(ops, statement);
-        let update =
-            |bypass| command::update(&self.place, statements.clone(), self.ordered(), bypass);
-        let (reply, sent_twice) = self.run(update)?;
-        self.settle(ops, &reply, sent_twice)
+        });
+        let ordered = self.ordered();
+        self.send(parts, &|statements, bypass| {
+            command::update(&self.place, statements, ordered, bypass)
+        })
     }
 
     fn remove(&self, ops: Vec<Op>) -> Result<(), mongo::Error> {
-        let statement = |op: &Op| command::remove_statement(op.document());
-        let (ops, statements) = self.statements(ops, statement);
-        let (reply, sent_twice) = self.run(|_| command::delete(&self.place, statements.clone()))?;
-        self.settle(ops, &reply, sent_twice)
+        let parts = self.parts(ops, |op| command::remove_statement(op.document()));
+        self.send(parts, &|statements, _| command::delete(&self.place, statements))
     }
 
-    fn swap(&self, op: Op) -> Result<(), mongo::Error> {
-        let Op::Replace { document, was } = &op else { return Ok(()) };
-        let mut statements = ArrayWriter::new();
-        match command::remove_statement(was) {
-            Ok(statement) => statements.push_doc(&statement),
-            Err(why) => {
-                self.failed(op, why.to_string());
+    /// Sends what one command takes until all of it is settled. If the server refuses it as a
+    /// whole for something in it, what it was is found by trying each.
+    fn send(&self, mut parts: Vec<Part>, command: Command<'_>) -> Result<(), mongo::Error> {
+        loop {
+            parts = self.still_wanted(parts);
+            if parts.is_empty() {
                 return Ok(());
             }
+            let said: Vec<&[u8]> = parts.iter().map(|(_, said)| &said[..]).collect();
+            match self.run(|bypass| command(&said, bypass)) {
+                Ok((reply, sent_twice)) => parts = self.settle(parts, &reply, sent_twice)?,
+                Err(error) if parts.len() == 1 => return self.refused(&parts[0].0, error),
+                Err(error) if is_of_a_document(&error) => {
+                    return parts.into_iter().try_for_each(|part| self.send(vec![part], command));
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let (reply, sent_twice) = self.run(|_| command::delete(&self.place, statements.clone()))?;
+    }
+
+    /// A command with one operation failed as a whole.
+    fn refused(&self, op: &Op, error: mongo::Error) -> Result<(), mongo::Error> {
+        if is_of_a_document(&error) {
+            self.failed(op, &error.to_string());
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    /// For a document that nothing writes in place of another: that one goes, and it comes.
+    fn swap(&self, op: Op) -> Result<(), mongo::Error> {
+        let Op::Replace { document, was } = &op else { return Ok(()) };
+        let statement = match command::remove_statement(was) {
+            Ok(statement) => statement,
+            Err(why) => {
+                self.failed(&op, &why.to_string());
+                return Ok(());
+            }
+        };
+        let (reply, sent_twice) =
+            match self.run(|_| command::delete(&self.place, &[&statement[..]])) {
+                Ok(answer) => answer,
+                Err(error) => return self.refused(&op, error),
+            };
         // If an answer was lost, it may be gone by the first try.
         let is_gone = Written::of(&reply).n > 0
             || (sent_twice && self.is_there(&Op::Remove { was: was.clone() })?);
         if !is_gone {
-            self.failed(op, CHANGED.into());
+            self.failed(&op, CHANGED);
             return Ok(());
         }
-        let documents = [&document[..]];
-        let (reply, sent_twice) =
-            self.run(|bypass| command::insert(&self.place, &documents, true, bypass))?;
+        let insert = |bypass| command::insert(&self.place, &[&document[..]], true, bypass);
+        let (reply, sent_twice) = match self.run(insert) {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.put_back(was)?;
+                return self.refused(&op, error);
+            }
+        };
         if !Written::of(&reply).errors.is_empty() && !self.is_there(&op)? {
             self.put_back(was)?;
         }
-        self.settle(vec![op], &reply, sent_twice)
+        let part = (op.clone(), document.clone());
+        self.settle(vec![part], &reply, sent_twice).map(drop)
     }
 
     /// What went for a document that the server then did not take. If somebody was faster, theirs
@@ -262,65 +294,96 @@ impl Crew {
         let again = command::write_statement(was, None, craft);
         let put = |bypass| match &again {
             Ok(statement) if craft.wants_pipeline() => {
-                let mut statements = ArrayWriter::new();
-                statements.push_doc(statement);
-                command::update(&self.place, statements, true, bypass)
+                command::update(&self.place, &[&statement[..]], true, bypass)
             }
             _ => command::insert(&self.place, &[&was[..]], true, bypass),
         };
         self.run(put).map(drop)
     }
 
-    fn statements(
+    fn parts(
         &self,
         ops: Vec<Op>,
         statement: impl Fn(&Op) -> Result<Vec<u8>, Malformed>,
-    ) -> (Vec<Op>, ArrayWriter) {
-        let (mut kept, mut statements) = (Vec::with_capacity(ops.len()), ArrayWriter::new());
+    ) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(ops.len());
         for op in ops {
             match statement(&op) {
-                Ok(bytes) => {
-                    statements.push_doc(&bytes);
-                    kept.push(op);
-                }
-                Err(why) => self.failed(op, why.to_string()),
+                Ok(statement) => parts.push((op, statement.into())),
+                Err(why) => self.failed(&op, &why.to_string()),
             }
         }
-        (kept, statements)
+        parts
     }
 
-    /// Notes what became of each operation.
-    fn settle(&self, ops: Vec<Op>, reply: &[u8], sent_twice: bool) -> Result<(), mongo::Error> {
+    /// Notes what became of each operation; gives those that are to be sent again.
+    fn settle(
+        &self,
+        parts: Vec<Part>,
+        reply: &[u8],
+        sent_twice: bool,
+    ) -> Result<Vec<Part>, mongo::Error> {
         let written = Written::of(reply);
+        if sent_twice && self.ordered() {
+            return self.settle_in_order(parts, written);
+        }
         let errors: HashMap<usize, _> =
             written.errors.into_iter().map(|error| (error.index, error)).collect();
         let fine = match errors.keys().min() {
             // None after it was tried.
             Some(first) if self.ordered() => *first,
-            _ => ops.len() - errors.len().min(ops.len()),
+            _ => parts.len() - errors.len().min(parts.len()),
         };
         // Where fewer took effect than were no errors, some found their document changed; and an
         // answer that was lost leaves open which took effect the first time.
         let doubtful = sent_twice || (written.n as usize) < fine;
-        for (index, op) in ops.into_iter().enumerate() {
+        for (index, (op, _)) in parts.iter().enumerate() {
             let error = errors.get(&index);
             let holds = match error {
-                _ if doubtful => self.is_there(&op)?,
-                None => !self.broken.load(Relaxed),
+                _ if doubtful => self.is_there(op)?,
+                None => !self.is_broken(),
                 Some(_) => false,
             };
             match (holds, error) {
-                (true, _) => self.succeeded(&op),
-                (false, Some(error)) if error.code == DUPLICATE_KEY && !self.ordered() => {
-                    let why = error.message.clone();
-                    self.state().again.push(Failure { op, why });
+                (true, _) => self.succeeded(op),
+                (false, Some(error)) if error.code == DUPLICATE_KEY => {
+                    self.try_again_later(op, &error.message);
                 }
-                (false, Some(error)) => self.failed(op, error.message.clone()),
-                (false, None) if self.broken.load(Relaxed) => self.failed(op, BROKEN.into()),
-                (false, None) => self.failed(op, CHANGED.into()),
+                (false, Some(error)) => self.failed(op, &error.message),
+                (false, None) if self.is_broken() => self.failed(op, BROKEN),
+                (false, None) => self.failed(op, CHANGED),
             }
         }
-        Ok(())
+        Ok(Vec::new())
+    }
+
+    /// The same, in an order that is kept and after an answer was lost. The first try may have
+    /// gone half the way, and then the second ends at once, at a document of the first one's:
+    /// what is not there is still to be sent.
+    fn settle_in_order(
+        &self,
+        mut parts: Vec<Part>,
+        written: Written,
+    ) -> Result<Vec<Part>, mongo::Error> {
+        let mut are_there = 0;
+        for (op, _) in &parts {
+            if !self.is_there(op)? {
+                break;
+            }
+            self.succeeded(op);
+            are_there += 1;
+        }
+        let rest = parts.split_off(are_there);
+        let error = written.errors.into_iter().min_by_key(|error| error.index);
+        if error.as_ref().is_some_and(|it| it.code == DUPLICATE_KEY && it.index < are_there) {
+            return Ok(rest);
+        }
+        let why = error.filter(|error| error.index == are_there).map(|error| error.message);
+        let mut why = why.as_deref().unwrap_or(CHANGED);
+        for (op, _) in rest {
+            self.failed(&op, std::mem::replace(&mut why, BROKEN));
+        }
+        Ok(Vec::new())
     }
 
     /// Whether the collection is as if the operation had taken effect.
@@ -349,9 +412,16 @@ impl Crew {
         }
     }
 
-    fn failed(&self, op: Op, why: String) {
+    pub fn failed(&self, op: &Op, why: &str) {
         self.broken.fetch_or(self.ordered(), Relaxed);
-        self.state().report.failures.push(Failure { op, why });
+        self.state().report.failures.note(op, why);
+    }
+
+    /// A unique key of another document stood against it, which may change as well.
+    fn try_again_later(&self, op: &Op, why: &str) {
+        if self.ordered() || !self.state().again.take_in(op, why) {
+            self.failed(op, why);
+        }
     }
 
     /// Runs a command until it is answered or patience ends. True: it was sent more than once.

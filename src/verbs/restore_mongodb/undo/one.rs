@@ -92,15 +92,11 @@ impl One<'_> {
 
     fn finish(&mut self, writers: Option<Writers>) -> Result<(), Error> {
         let Some(writers) = writers else { return Ok(()) };
-        let report = writers.finish()?;
-        for failure in report.failures {
-            match failure.op {
-                Op::Remove { .. } => self.undo.removed -= 1,
-                _ => self.undo.restored -= 1,
-            }
-            self.conflict(failure.op.document(), &failure.why)?;
-        }
-        Ok(())
+        let failures = writers.finish()?.failures;
+        self.undo.removed -= failures.removes;
+        self.undo.restored -= failures.inserts + failures.replaces;
+        self.undo.conflicts += failures.untold();
+        failures.told.iter().try_for_each(|failure| self.conflict(&failure.id, &failure.why))
     }
 
     /// The collection was there and stayed, and is gone by now.
