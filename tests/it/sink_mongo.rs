@@ -296,10 +296,8 @@ fn a_command_that_is_refused_for_one_document_fails_for_that_one_alone() {
         (0..2).for_each(|value| writer.push_i32(b"d", value));
     });
     let new = document(4, |writer| writer.push_i32(b"new", 1));
-    let ops = [(&odd, &plain[3]), (&new, &plain[4])].map(|(document, was)| Op::Replace {
-        document: document.clone(),
-        was: was.clone(),
-    });
+    let ops = [(&odd, &plain[3]), (&new, &plain[4])]
+        .map(|(document, was)| Op::Replace { document: document.clone(), was: was.clone() });
     let report = write(&link, &place, Order::Any, ops.to_vec());
     assert_eq!((report.replaced, report.failures.count()), (1, 1), "{:?}", report.failures);
     let found = all(&link, &place);

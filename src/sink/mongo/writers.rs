@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use crossbeam_channel::{Sender, bounded};
 
+pub use self::report::{Failure, Failures, Report};
 use self::{
     batch::{Batch, Kind},
     crew::Crew,
 };
-pub use self::report::{Failure, Failures, Report};
 use super::Error;
 use crate::{
     document::namespace::Namespace,
