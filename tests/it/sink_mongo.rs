@@ -285,6 +285,11 @@ fn a_command_that_is_refused_for_one_document_fails_for_that_one_alone() {
     let failures = &report.failures;
     assert_eq!((report.inserted, failures.count()), (10, 1), "{failures:?}");
     assert_eq!(failures.told[0].id, document(99, |_| ()));
+    let is_of_the_command = |report: &Report, name: &str| {
+        let why = &report.failures.told[0].why;
+        assert!(why.starts_with(&format!("{name} on d.c failed")), "{why}");
+    };
+    is_of_the_command(&report, "update");
     assert_eq!(all(&link, &place), plain);
     let in_order = Namespace::new("d", "in_order");
     let report = write(&link, &in_order, Order::Kept, ops);
@@ -300,6 +305,7 @@ fn a_command_that_is_refused_for_one_document_fails_for_that_one_alone() {
         .map(|(document, was)| Op::Replace { document: document.clone(), was: was.clone() });
     let report = write(&link, &place, Order::Any, ops.to_vec());
     assert_eq!((report.replaced, report.failures.count()), (1, 1), "{:?}", report.failures);
+    is_of_the_command(&report, "insert");
     let found = all(&link, &place);
     assert_eq!((found.len(), &found[3], &found[4]), (10, &plain[3].to_vec(), &new.to_vec()));
 }

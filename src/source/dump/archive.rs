@@ -125,7 +125,7 @@ impl Archive {
         for document in told {
             let names = text(document, "db").zip(text(document, "collection"));
             let (db, name) = names.ok_or_else(|| no_archive(&self.path))?;
-            if db.is_empty() || super::directory::NOT_COLLECTIONS.contains(&name.as_str()) {
+            if db.is_empty() || !super::directory::is_collection(&name) {
                 continue;
             }
             let plain = name.strip_prefix(BUCKETS).unwrap_or(&name);

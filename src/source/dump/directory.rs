@@ -31,9 +31,16 @@ struct Pair {
 }
 
 /// What the server makes by itself, or what was only of use to servers of long ago.
-pub const NOT_COLLECTIONS: &[&str] =
+const NOT_COLLECTIONS: &[&str] =
     &["system.indexes", "system.profile", "system.views", "system.version", "system.namespaces"];
+/// So begin the names of what `--dumpDbUsersAndRoles` puts beside a database's collections.
+const OF_ADMIN: &str = "$admin.system.";
 const BUCKETS: &str = "system.buckets.";
+
+/// Whether a dump's file or stretch is a collection of the database that it stands with.
+pub fn is_collection(name: &str) -> bool {
+    !NOT_COLLECTIONS.contains(&name) && !name.starts_with(OF_ADMIN)
+}
 
 /// A directory of databases, or the directory of one.
 pub fn read(path: &Path) -> Result<Files, DumpError> {
@@ -92,7 +99,7 @@ fn database(path: &Path, db: &str) -> Result<Vec<Dumped>, DumpError> {
         let Some((has_documents, stem)) = kind_of(name_of(&entry)?) else { continue };
         // One that was too long for a file may end within an escape; then the metadata tells it.
         let (name, is_cut) = unescaped(stem).map_or((stem.to_owned(), true), |name| (name, false));
-        if NOT_COLLECTIONS.contains(&name.as_str()) {
+        if !is_collection(&name) {
             continue;
         }
         // The documents of a time series lie under the name of its buckets.

@@ -69,6 +69,9 @@ fn directory(path: &Path, gzip: bool) {
     put("shop/series.metadata.json", SERIES.as_bytes());
     put("shop/system.buckets.series.bson", &document(7, 1));
     put("shop/system.views.bson", &document(7, 1));
+    put("shop/$admin.system.users.bson", &document(1, 1));
+    put("shop/$admin.system.users.metadata.json", br#"{"options":{},"indexes":[]}"#);
+    put("shop/%24admin.system.version.bson", &document(1, 1));
     put("shop/a%2Fb.bson", b"");
     put("admin/system.version.bson", &document(1, 1));
 }
@@ -150,7 +153,9 @@ fn archive() -> Vec<u8> {
     bytes.extend(
         parse(r#"{"version":"0.1","server_version":"6.0.5","concurrent_collections":4}"#).unwrap(),
     );
-    for (name, metadata) in [("log", METADATA), ("other", ""), ("view", VIEW), ("none", "")] {
+    let of_admin = "$admin.system.users";
+    let all = [("log", METADATA), (of_admin, ""), ("other", ""), ("view", VIEW), ("none", "")];
+    for (name, metadata) in all {
         let mut told = Writer::new();
         told.push_str(b"db", "shop");
         told.push_str(b"collection", name);

@@ -125,3 +125,18 @@ fn a_limit_on_reading_is_kept_and_counts_when_the_way_is_chosen() {
     let said = desk.run(&["backup", &uri, "--limit-read", "0"]);
     assert_eq!(said.code, 2, "{}", said.err);
 }
+
+#[test]
+fn a_deployment_without_collections_is_the_same_error_dry_or_not() {
+    let set = Deployment::replica_set();
+    fill(&set, "orders", 0..3);
+    let desk = Desk::new();
+    desk.init();
+    let uri = set.uri();
+    for more in [&["--dry-run"][..], &[]] {
+        let arguments = ["backup", &uri, "--ns-include", "other.*"];
+        let said = desk.run(&[&arguments[..], more].concat());
+        assert_eq!(said.code, 1, "{more:?}: {}", said.err);
+        assert!(said.err.contains("no collection is there"), "{more:?}: {}", said.err);
+    }
+}

@@ -12,8 +12,8 @@ use crate::{
     document::namespace::Namespace,
     format::snapshot::{Consistency, Mongodb},
     progress::{Progress, Trouble},
-    repo::WriteBlobs,
-    source::dump::{Dump, DumpBatch, DumpError, Dumped},
+    repo::{self, WriteBlobs},
+    source::dump::{Dump, DumpBatch, Dumped},
     tree::{Compared, Root},
 };
 
@@ -53,10 +53,13 @@ impl Documents for DumpBatch {
 pub fn plan_dump(
     source: &DumpSource,
     progress: &Progress,
-) -> Result<Vec<PlannedCollection>, DumpError> {
+) -> Result<Vec<PlannedCollection>, Error<repo::Error>> {
     progress.phase("plan");
     tell_of_oplog(source, progress);
     let wanted = wanted(source);
+    if wanted.is_empty() {
+        return Err(Error::NoCollections);
+    }
     progress.expect(0, wanted.iter().map(|dumped| dumped.bytes).sum());
     let mut planned = Vec::new();
     for dumped in wanted.iter().filter(|dumped| dumped.collection.has_documents()) {

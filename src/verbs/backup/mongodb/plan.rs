@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 
+use super::Error;
 use crate::{
     mongo::Link,
     progress::Progress,
-    source::mongo::{Capture, Error, Namespace, Options},
+    repo,
+    source::mongo::{Capture, Namespace, Options},
 };
 
 /// A collection that would be read, and how large the server says it is.
@@ -21,9 +23,12 @@ pub fn plan_mongodb(
     link: &Link,
     options: &Options,
     progress: &Progress,
-) -> Result<Vec<PlannedCollection>, Error> {
+) -> Result<Vec<PlannedCollection>, Error<repo::Error>> {
     progress.phase("plan");
     let capture = Capture::begin(link, options.clone(), progress)?;
+    if capture.catalogue().is_empty() {
+        return Err(Error::NoCollections);
+    }
     let mut planned: Vec<_> = capture
         .collections()
         .map(|collection| {
