@@ -79,7 +79,7 @@ const GAIN_SHIFT: u32 = 5;
 /// trees cheap, so `off` does not switch it off.
 const DELTA_LEVEL_MIN: i32 = 6;
 /// Where little of a long plain is new, level 1 with a search for long matches finds what level 6
-/// does in a fifth of the time (docs/benchmarks.md).
+/// does in a fraction of the time (docs/benchmarks.md).
 const LONG_MATCHES_LEVEL: i32 = 1;
 const LONG_MATCHES_FROM_BYTES: usize = 128 * KIB;
 /// What is told in more than a 64th of its bytes has more in it than long matches.
