@@ -331,6 +331,26 @@ mod tests {
     }
 
     #[test]
+    fn where_every_document_changed_a_delta_is_what_level_6_makes() {
+        let text = noise(100 * KIB);
+        let documents = |stamp: usize| -> Vec<u8> {
+            let document = |(n, part): (usize, &[u8])| {
+                let part: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("_id:{n:08};at:{:08};text:{part}", n * 7919 * stamp).into_bytes()
+            };
+            text.chunks(32).enumerate().flat_map(document).collect()
+        };
+        let (base, plain) = (documents(1), documents(2));
+        let mut wanted = Vec::with_capacity(compress_bound(plain.len()));
+        CCtx::create().compress_using_dict(&mut wanted, &plain, &base, 6).unwrap();
+        let mut squeezer = Squeezer::default();
+        let quick = squeezer.compress_far(&plain, &base, LONG_MATCHES_LEVEL).unwrap();
+        assert!(quick > wanted.len(), "or the second try is in vain");
+        let delta = squeezer.squeeze_delta(&plain, &base, Compression::Auto).unwrap();
+        assert_eq!(delta, wanted);
+    }
+
+    #[test]
     fn every_level_looks_back_over_the_whole_base() {
         for kib in [4, 60, 120, 250, 255, 300, 600] {
             let base = noise(kib * KIB);
