@@ -43,6 +43,12 @@ pub const PACK_AIM_MAX_BYTES: usize = 128 * MIB;
 pub const PACK_MAX_BYTES: usize = 512 * MIB;
 pub const PACK_BLOBS_MAX: usize = 1 << 19;
 
+/// A local store writes objects from this size on past the page cache, in such steps.
+pub const DIRECT_FROM_BYTES: usize = 2 * MIB;
+pub const DIRECT_STEP_BYTES: usize = MIB;
+/// After a read this long it asks the kernel to have as much more of the object ready.
+pub const READ_ON_FROM_BYTES: u64 = 256 * KIB as u64;
+
 /// So much of a pack's end is asked for at once, in the hope that its table is in there.
 pub const PACK_TAIL_GUESS_BYTES: usize = 16 * KIB;
 /// A prune's own index segments are closed at this size.
@@ -72,6 +78,8 @@ pub const CONTROL_MAX_BYTES: usize = 64 * MIB;
 pub const CATALOG_RUN_BYTES: usize = 32 * MIB;
 /// Nodes between being written and lying in a pack: so many plain bytes, or one alone.
 pub const BEHIND_MAX_BYTES: usize = 8 * MIB;
+/// Buffers of leaves that are kept to be used again, beside those that somebody holds.
+pub const NODE_SPARE_BYTES: usize = 4 * MIB;
 /// Plain nodes that a reader keeps.
 pub const NODE_CACHE_BYTES: usize = 8 * MIB;
 /// Buffers of a store on the local disk, and of a reader of chunks, that are kept to be used again.
@@ -139,8 +147,9 @@ pub const DOCUMENT_DEPTH_MAX: usize = 250;
 pub const DOCUMENT_KEY_HEAD_BYTES: usize = 4 * KIB;
 /// No change makes a document larger; a server's own are below 17 MiB.
 pub const DOCUMENT_MAX_BYTES: usize = 48 * MIB;
-/// A scan of a collection asks for so many documents at once (a reply is 16 MiB at most).
-pub const SCAN_BATCH_DOCUMENTS: u32 = 10_000;
+/// A scan of a collection asks for so many documents at once (a reply is 16 MiB at most): about
+/// what fits into a processor's cache, and into buffers that are used again.
+pub const SCAN_BATCH_DOCUMENTS: u32 = 2000;
 /// It tries so often to go on, with growing pauses (25 s in all), before it gives up.
 pub const SCAN_FAILURES_MAX: u32 = 8;
 /// So fast a scan is taken to be when it is asked whether it fits into the server's history.
@@ -214,6 +223,7 @@ const _: () = {
     assert!(INNER_MIN_BYTES < INNER_AIM_BYTES && INNER_AIM_BYTES < INNER_MAX_BYTES);
     assert!(LEAF_MAX_BYTES + KEY_MAX_BYTES + VALUE_HEAD_MAX_BYTES <= BLOB_MAX_BYTES);
     assert!(PACK_AIM_MIN_BYTES <= PACK_AIM_BYTES && PACK_AIM_BYTES <= PACK_AIM_MAX_BYTES);
+    assert!(DIRECT_STEP_BYTES.is_multiple_of(4096) && DIRECT_STEP_BYTES <= DIRECT_FROM_BYTES);
     assert!(PACK_AIM_MAX_BYTES + 2 * BLOB_MAX_BYTES < PACK_MAX_BYTES);
     assert!(SLOT_HEADER_MAX_BYTES <= u16::MAX as usize);
     assert!(INLINE_MAX_BYTES < LEAF_AIM_BYTES && INLINE_MAX_BYTES < CHUNK_MIN_BYTES);

@@ -3,17 +3,22 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
+    num::NonZero,
     ops::Range,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, fadvise, fstat, openat, statat};
 
 use super::{Error, ErrorKind, Listed, Name, Put, Store};
-use crate::{buffers::Buffers, limits::READ_SPARE_BYTES};
+use crate::{
+    buffers::Buffers,
+    limits::{READ_ON_FROM_BYTES, READ_SPARE_BYTES},
+};
 
+mod direct;
 mod dirs;
 mod errno;
 mod walk;
@@ -67,8 +72,12 @@ impl LocalStore {
         if range.start > range.end || range.end > stat.st_size as u64 {
             return Err(ReadError::Short);
         }
-        let mut file = File::from(fd);
         let length = range.end - range.start;
+        if length >= READ_ON_FROM_BYTES {
+            // Who reads so much of an object goes on behind it, most of the time.
+            let _ = fadvise(&fd, range.end, NonZero::new(length), Advice::WillNeed);
+        }
+        let mut file = File::from(fd);
         let mut bytes = self.buffers.take(length as usize);
         file.seek(SeekFrom::Start(range.start))?;
         file.take(length).read_to_end(&mut bytes)?;

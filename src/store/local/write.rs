@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io,
     os::fd::{AsFd, OwnedFd},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -17,6 +17,7 @@ use rustix::{
 };
 
 use super::{
+    direct,
     dirs::{self, Dirs},
     errno,
 };
@@ -73,7 +74,7 @@ fn attempt(dirs: &Dirs, dir: &str, last: &str, bytes: &[u8]) -> Result<Put, Atte
         // Housekeeping: its failure is nobody's failure.
         let _ = tidy(&dir_fd, &temporary);
     }
-    (&temporary.file).write_all(bytes).map_err(Attempt::Final)?;
+    direct::write_all(&temporary.file, bytes).map_err(Attempt::Final)?;
     (dirs.sync)(temporary.file.as_fd()).map_err(|error| {
         // The kernel may have dropped the pages and marked them clean, so a second sync of this
         // file would lie: it is written anew, from memory.
