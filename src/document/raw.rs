@@ -166,9 +166,26 @@ fn frame(doc: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// Names are short: most end within eight bytes, which are looked at together.
 #[inline]
 fn until_nul(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == 0)
+    let (words, rest) = bytes.as_chunks();
+    for (word, bytes) in words.iter().enumerate() {
+        if let Some(at) = nul_in(u64::from_le_bytes(*bytes)) {
+            return Some(word * 8 + at);
+        }
+    }
+    let before = bytes.len() - rest.len();
+    rest.iter().position(|byte| *byte == 0).map(|at| before + at)
+}
+
+/// Where the lowest byte of 0 is. Only above it may a borrow mark bytes that are not 0 (Mycroft,
+/// 1987).
+#[inline]
+fn nul_in(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    let nul = word.wrapping_sub(ONES) & !word & (ONES << 7);
+    (nul != 0).then(|| nul.trailing_zeros() as usize / 8)
 }
 
 /// How many of these bytes are the value, by its type and the lengths it states.
@@ -304,6 +321,20 @@ mod tests {
                 other[at] ^= flip;
                 let _ = check(&other);
                 assert!(elements(&other).count() <= other.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_nul_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for fill in [0x01, 0x7f, 0x80, 0xff] {
+                let mut bytes = vec![fill; length];
+                assert_eq!(until_nul(&bytes), None);
+                for at in (0..length).rev() {
+                    bytes[at] = 0;
+                    assert_eq!(until_nul(&bytes), Some(at), "{bytes:?}");
+                }
             }
         }
     }

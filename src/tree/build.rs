@@ -10,7 +10,9 @@ use super::{
     value::Root,
 };
 use crate::{
+    buffers::{Buffer, Buffers},
     id::{BlobId, BlobKind},
+    limits::{KIB, NODE_SPARE_BYTES},
     repo::{Like, WriteBlobs},
 };
 
@@ -19,6 +21,8 @@ use crate::{
 pub struct Builder<'a, W> {
     blobs: &'a W,
     splitter: Splitter,
+    /// Where leaves are filled, and lie until nobody needs them any more.
+    buffers: Buffers,
     levels: Vec<Open>,
     /// A key from which the next node's separator can be told: not below the last one taken, or
     /// a stand-in for it. `None` at the left edge.
@@ -32,10 +36,12 @@ pub struct Builder<'a, W> {
     closed: Option<Vec<ClosedLeaf>>,
 }
 
+const COPIED_BELOW_BYTES: usize = 64 * KIB;
+
 /// A node that is being filled.
-#[derive(Default)]
 struct Open {
-    rows: Vec<u8>,
+    /// Behind `node::HEAD_ROOM` bytes for what stands before them.
+    rows: Buffer,
     count: u64,
     entries: u64,
     bytes: u64,
@@ -60,6 +66,7 @@ pub struct OldNode {
 pub struct ClosedLeaf {
     pub id: BlobId,
     pub bytes: Bytes,
+    pub entries: u64,
 }
 
 /// How many deltas may stand behind a node of each level, so that an entry reads in at most 10
@@ -89,9 +96,11 @@ impl Hops {
 impl<'a, W: WriteBlobs> Builder<'a, W> {
     /// `levels_before`: how many levels the old tree has; 0 if there is none.
     pub fn new(blobs: &'a W, splitter: Splitter, levels_before: u8) -> Self {
-        let (levels, hops) = (vec![Open::default()], Hops::of_tree(levels_before));
-        let (behind, old, closed) = (None, Vec::new(), None);
-        Builder { blobs, splitter, levels, behind, old, levels_before, hops, closed }
+        let buffers = Buffers::new(NODE_SPARE_BYTES);
+        let levels = vec![Open::new(buffers.take(splitter.bounds(0).aim))];
+        let (hops, behind, old) = (Hops::of_tree(levels_before), None, Vec::new());
+        let closed = None;
+        Builder { blobs, splitter, buffers, levels, behind, old, levels_before, hops, closed }
     }
 
     /// From now on leaves are kept until `take_closed_leaves`.
@@ -136,10 +145,10 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
         if let Some(low) = low {
             open.begin(low, self.old.first());
         }
-        let before = open.rows.len();
+        let before = open.rows_bytes();
         open.rows.extend_from_slice(row);
         open.add(1, bytes);
-        open.is_full = is_long || self.splitter.ends(0, key, before, open.rows.len());
+        open.is_full = is_long || self.splitter.ends(0, key, before, open.rows_bytes());
         let behind = self.behind.get_or_insert_default();
         behind.clear();
         behind.extend_from_slice(key);
@@ -185,7 +194,7 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
             self.close(level)?;
         }
         let open = &mut self.levels[usize::from(level)];
-        let before = open.rows.len();
+        let before = open.rows_bytes();
         if open.count == 0 {
             open.begin(&child.low, self.old.get(usize::from(level)));
             node::write_child(&mut open.rows, &[], &child);
@@ -195,7 +204,7 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
         open.add(child.entries, child.bytes);
         // Two children at least, so that every level is half as long as the one below.
         open.is_full =
-            open.count > 1 && self.splitter.ends(level, &child.low, before, open.rows.len());
+            open.count > 1 && self.splitter.ends(level, &child.low, before, open.rows_bytes());
         if open.count == 1 {
             open.first = Some(child);
         }
@@ -255,9 +264,10 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
     }
 
     fn write(&mut self, level: u8, max_hops: u8) -> Result<Child, Error<W::Error>> {
-        let open = std::mem::take(&mut self.levels[usize::from(level)]);
-        let bytes = Bytes::from(node::encode(level, open.count, &open.rows));
-        let id = match open.like {
+        let open = self.take_open(level);
+        let Open { count, entries, bytes: sum, low, like, .. } = open;
+        let bytes = self.node_of(level, count, open.rows);
+        let id = match like {
             Some(OldNode { id, bytes: Some(old) }) if old == bytes => id,
             old => {
                 let like = old.filter(|_| max_hops > 0);
@@ -267,23 +277,47 @@ impl<'a, W: WriteBlobs> Builder<'a, W> {
             }
         };
         if let (0, Some(closed)) = (level, &mut self.closed) {
-            closed.push(ClosedLeaf { id, bytes });
+            closed.push(ClosedLeaf { id, bytes, entries });
         }
-        // The buffer is used again: leaves are many.
-        let mut rows = open.rows;
-        rows.clear();
-        self.levels[usize::from(level)].rows = rows;
-        Ok(Child { low: open.low.into(), id, level, entries: open.entries, bytes: open.bytes })
+        Ok(Child { low: low.into(), id, level, entries, bytes: sum })
+    }
+
+    /// What was filled; an empty one is in its place.
+    fn take_open(&mut self, level: u8) -> Open {
+        let room = self.splitter.bounds(level).aim;
+        let empty = Open::new(self.buffers.take(room));
+        std::mem::replace(&mut self.levels[usize::from(level)], empty)
+    }
+
+    /// The node of these rows, in the buffer that they were filled into. A small one is copied, for
+    /// it may be kept for long, and the buffer with it.
+    fn node_of(&self, level: u8, count: u64, mut rows: Buffer) -> Bytes {
+        let start = node::put_head(&mut rows, level, count);
+        if rows.len() < COPIED_BELOW_BYTES {
+            return Bytes::copy_from_slice(&rows[start..]);
+        }
+        rows.freeze().slice(start..)
     }
 
     fn open_levels(&mut self, level: u8) {
         while self.levels.len() <= usize::from(level) + 1 {
-            self.levels.push(Open::default());
+            let room = self.splitter.bounds(self.levels.len() as u8).aim;
+            self.levels.push(Open::new(self.buffers.take(room)));
         }
     }
 }
 
 impl Open {
+    fn new(mut rows: Buffer) -> Self {
+        rows.resize(node::HEAD_ROOM, 0);
+        let (low, like, first) = (Vec::new(), None, None);
+        Open { rows, count: 0, entries: 0, bytes: 0, low, is_full: false, like, first }
+    }
+
+    fn rows_bytes(&self) -> usize {
+        self.rows.len() - node::HEAD_ROOM
+    }
+
     fn begin(&mut self, low: &[u8], old: Option<&Option<OldNode>>) {
         self.low.clear();
         self.low.extend_from_slice(low);

@@ -193,13 +193,25 @@ impl Node {
     }
 }
 
+/// What stands before the rows takes at most so much: version, level, a number.
+pub const HEAD_ROOM: usize = 2 + 10;
+
+/// Completes a buffer that holds rows behind `HEAD_ROOM` bytes; tells where the node begins in it.
+pub fn put_head(buffer: &mut [u8], level: u8, rows: u64) -> usize {
+    let mut head = Vec::with_capacity(HEAD_ROOM);
+    head.extend([VERSION, level]);
+    varint::write(&mut head, rows);
+    let start = HEAD_ROOM - head.len();
+    buffer[start..HEAD_ROOM].copy_from_slice(&head);
+    start
+}
+
 /// The bytes of a node of these rows.
+#[cfg(test)]
 pub fn encode(level: u8, rows: u64, rows_bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rows_bytes.len() + 12);
-    out.extend([VERSION, level]);
-    varint::write(&mut out, rows);
-    out.extend_from_slice(rows_bytes);
-    out
+    let mut buffer = [&[0; HEAD_ROOM], rows_bytes].concat();
+    let start = put_head(&mut buffer, level, rows);
+    buffer.split_off(start)
 }
 
 /// Appends a leaf's row; the parts have been held against their limits.

@@ -6,10 +6,8 @@
 
 use std::cmp::Ordering;
 
-use bytes::Bytes;
-
 use super::{
-    build::{Builder, OldNode},
+    build::{Builder, ClosedLeaf, OldNode},
     cursor::{Cursor, Here},
     error::Error,
     merge::check,
@@ -17,7 +15,7 @@ use super::{
     splitter::Splitter,
     value::{Root, Value},
 };
-use crate::{id::BlobId, repo::WriteBlobs};
+use crate::repo::WriteBlobs;
 
 /// How the new map differs from the old one, in entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +74,7 @@ impl<'a, W: WriteBlobs> Rebuilder<'a, W> {
         let root = self.builder.finish_keeping(&mut closed)?;
         let mut compare = Compare { old: self.old, compared: self.compared };
         for leaf in closed {
-            compare.meet(leaf.id, leaf.bytes)?;
+            compare.meet(leaf)?;
         }
         Ok((root, compare.rest()))
     }
@@ -85,7 +83,7 @@ impl<'a, W: WriteBlobs> Rebuilder<'a, W> {
         let closed = self.builder.take_closed_leaves();
         let mut compare = Compare { old: self.old.take(), compared: self.compared };
         for leaf in closed {
-            compare.meet(leaf.id, leaf.bytes)?;
+            compare.meet(leaf)?;
         }
         (self.old, self.compared) = (compare.old, compare.compared);
         Ok(())
@@ -128,13 +126,23 @@ struct Compare<'a, W> {
 
 impl<W: WriteBlobs> Compare<'_, W> {
     /// Counts what a new leaf has in common with the old tree, and moves behind it.
-    fn meet(&mut self, id: BlobId, bytes: Bytes) -> Result<(), Error<W::Error>> {
+    fn meet(&mut self, closed: ClosedLeaf) -> Result<(), Error<W::Error>> {
+        let ClosedLeaf { id, bytes, entries } = closed;
+        // Mostly there is nothing old, or the same: the leaf itself need not be looked at.
+        match self.old.as_ref().map(Cursor::here) {
+            None | Some(Here::End) => {
+                self.compared.new += entries;
+                return Ok(());
+            }
+            Some(Here::Subtree { child, .. }) if child.id == id => {
+                self.compared.unmodified += entries;
+                self.old.as_mut().expect("it has a place").skip();
+                return Ok(());
+            }
+            Some(_) => {}
+        }
         let node = node::decode(bytes).map_err(|source| Error::Damaged { id, source })?;
-        let Node::Leaf(leaf) = node else { return Ok(()) };
-        let Some(old) = &mut self.old else {
-            self.compared.new += leaf.len() as u64;
-            return Ok(());
-        };
+        let (Node::Leaf(leaf), Some(old)) = (node, &mut self.old) else { return Ok(()) };
         let mut row = 0;
         while row < leaf.len() {
             match old.here() {

@@ -103,14 +103,22 @@ impl Splitter {
         // The chance to end within the row is 1 - exp(-(after^4 - before^4) / aim^4); a dice of
         // exponential distribution decides alike and needs no exp.
         let fourth = |size: usize| (size as u128).pow(4);
-        let dice = u128::from(exponential(hasher.finish()));
-        (fourth(after) - fourth(before)) << DICE_BITS >= dice * fourth(aim)
+        let (hash, aim) = (hasher.finish(), fourth(aim));
+        let grown = (fourth(after) - fourth(before)) << DICE_BITS;
+        // Nearly all rows are far from being the last: a bound tells that, and takes no logarithm.
+        grown >= u128::from(exponential_min(hash)) * aim
+            && grown >= u128::from(exponential(hash)) * aim
     }
 }
 
 const DICE_BITS: u32 = 24;
 /// The natural logarithm of 2, with 32 bits behind the point.
 const LN_2: u128 = 2_977_044_472;
+
+/// What `exponential` is at least: -ln(x) is never below 1 - x.
+fn exponential_min(hash: u64) -> u64 {
+    (u64::MAX - hash) >> (64 - DICE_BITS)
+}
 
 /// -ln((hash + 1) / 2^64) with `DICE_BITS` bits behind the point: exponentially distributed.
 fn exponential(hash: u64) -> u64 {
@@ -177,6 +185,15 @@ mod tests {
         {
             let found = exponential(hash) as f64 / f64::from(1u32 << DICE_BITS);
             assert!((found - wanted).abs() < 1e-5, "{found} for {hash}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_bound_holds(hash: u64, shift in 0u32..64) {
+            for hash in [hash, hash >> shift, !(hash >> shift)] {
+                proptest::prop_assert!(exponential_min(hash) <= exponential(hash));
+            }
         }
     }
 
