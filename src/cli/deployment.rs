@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::{
     environment,
     failure::Failure,
+    memory,
     screen::{self, Screen, printable},
     units,
 };
@@ -97,6 +98,7 @@ pub fn connect(args: &Collections, uri: &Path, ambient: &Ambient) -> Result<Depl
     let uri = connection_string(args, uri)?;
     let bytes_per_second = args.limit_read.map(|kib| u64::from(kib) * 1024);
     let connect = Connect { bytes_per_second, ..Connect::to(Purpose::Read) };
+    memory::keep_buffers_of_messages();
     let link = Link::connect(&uri, &connect)?;
     let mut options =
         mongo::Options::all(ambient.clone(), limits::DOCUMENT_SORT_BYTES, spill_dir());

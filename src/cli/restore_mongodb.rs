@@ -139,7 +139,7 @@ pub fn run(
         let what = "--drop is for whole collections: without it, one document goes to the others";
         return Err(Failure::Usage(what.into()));
     }
-    memory::keep_buffers_of_commands();
+    memory::keep_buffers_of_messages();
     fits_together(args, conflict)?;
     let mut options = options(args, scope, conflict, dry_run)?;
     let link = connect(uri)?;

@@ -5,11 +5,9 @@ use bytes::Bytes;
 use super::{Error, command};
 use crate::{
     document::{Writer, get, namespace::Namespace},
+    limits::SCAN_BATCH_DOCUMENTS,
     mongo::{Cursor, Link},
 };
-
-/// So many documents come in one batch of a scan.
-const BATCH: u32 = 10_000;
 
 /// All documents of a collection, as they lie.
 pub fn scan(link: &Link, place: &Namespace) -> Result<Cursor, Error> {
@@ -18,7 +16,7 @@ pub fn scan(link: &Link, place: &Namespace) -> Result<Cursor, Error> {
     let mut command = command::on("find", place);
     command.push_doc(b"hint", &natural.finish());
     command.push_bool(b"noCursorTimeout", true);
-    let cursor = link.cursor(&place.db, &command.finish(), BATCH);
+    let cursor = link.cursor(&place.db, &command.finish(), SCAN_BATCH_DOCUMENTS);
     cursor.map_err(|source| Error::Look { place: place.clone(), source })
 }
 
