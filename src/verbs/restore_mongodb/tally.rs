@@ -1,6 +1,7 @@
 //! What a restore would do, does and did, in numbers and with some examples.
 
 use bytes::Bytes;
+use siphasher::sip128::SipHasher13;
 
 use crate::{document::namespace::Namespace, id::Sid};
 
@@ -137,23 +138,23 @@ impl Plan {
 pub struct Digest {
     pub documents: u64,
     pub bytes: u64,
-    /// The sum of the documents' BLAKE3 hashes, each as four numbers.
-    sum: [u64; 4],
+    /// The sum of the documents' SipHash-1-3 hashes of 128 bits, of the key 0. It tells faults
+    /// from what is right, not what somebody made to look alike; BLAKE3 takes five times as long
+    /// for documents, which are short.
+    sum: u128,
 }
 
 impl Digest {
     pub(super) fn add(&mut self, document: &[u8]) {
         self.documents += 1;
         self.bytes += document.len() as u64;
-        let hash = blake3::hash(document);
-        for (sum, part) in self.sum.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
-            *sum = sum.wrapping_add(u64::from_le_bytes(part.try_into().expect("eight bytes")));
-        }
+        let hash = SipHasher13::new().hash(document);
+        self.sum = self.sum.wrapping_add(hash.as_u128());
     }
 
     /// In hexadecimal.
     pub fn hash(&self) -> String {
-        self.sum.iter().map(|part| format!("{part:016x}")).collect()
+        format!("{:032x}", self.sum)
     }
 }
 
