@@ -23,6 +23,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
+    losses::Losses,
     open,
     screen::{self, Loudness, Screen},
     units,
@@ -77,13 +78,19 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let new = select::one(&all, &to.name, &filter)?;
     let reader = repository.reader()?;
     let places = (&from.place, &to.place);
+    let mut losses = Losses::new(screen);
     let tally = match has_files(old, new, places)? {
-        true => Some(files(&reader, (old, &from), (new, &to), args.metadata, screen)?),
+        true => {
+            Some(files(&reader, (old, &from), (new, &to), args.metadata, (screen, &mut losses))?)
+        }
         false => None,
     };
     let with_fields = args.fields || screen.loudness >= Loudness::Verbose;
     let changes = match has_collections(old, new, places) {
-        true => Some(collections(&reader, (old, &from), (new, &to), with_fields, screen)?),
+        true => {
+            let told = (&mut *screen, &mut losses);
+            Some(collections(&reader, (old, &from), (new, &to), with_fields, told)?)
+        }
         false => None,
     };
     if screen.json {
@@ -102,7 +109,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             statistics["documents"] = serde_json::to_value(changes.documents)?;
         }
         screen.document(&statistics)?;
-        return Ok(Exit::Done);
+        return Ok(losses.end());
     }
     screen.chat("")?;
     if let Some(tally) = &tally {
@@ -111,7 +118,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if let Some(changes) = &changes {
         changes.sum_up(screen)?;
     }
-    Ok(Exit::Done)
+    Ok(losses.end())
 }
 
 /// A snapshot's collections, or those of one place, and what the server has.
@@ -217,16 +224,16 @@ fn collections<'r>(
     (old, from): (&Kept, &Reference),
     (new, to): (&Kept, &Reference),
     with_fields: bool,
-    screen: &mut Screen,
+    (screen, losses): (&mut Screen, &mut Losses),
 ) -> Result<Changes<'r>, Failure> {
     let mut changes = Changes::new(reader, with_fields);
     let (old, new) = (side(old, from), side(new, to));
-    let flow = deployment::diff::diff(reader, old, new, &mut |change| match changes
-        .show(&change, screen)
-    {
+    let mut take = |change| match changes.show(&change, screen) {
         Ok(()) => ControlFlow::Continue(()),
         Err(failure) => ControlFlow::Break(failure),
-    })?;
+    };
+    let mut lost = |error| losses.name("", error);
+    let flow = deployment::diff::diff(reader, old, new, &mut take, &mut lost)?;
     match flow {
         ControlFlow::Continue(()) => Ok(changes),
         ControlFlow::Break(failure) => Err(failure),
@@ -246,14 +253,14 @@ fn files(
     (old, from): (&Kept, &Reference),
     (new, to): (&Kept, &Reference),
     with_metadata: bool,
-    screen: &mut Screen,
+    (screen, losses): (&mut Screen, &mut Losses),
 ) -> Result<Tally, Failure> {
     let key = |path: Option<&str>| entry::key_of_path(path.unwrap_or("/").as_bytes());
     let scope = Scope { old: key(from.path()?)?, new: key(to.path()?)? };
     let (old_root, new_root) = (open::files(old)?, open::files(new)?);
     let mut tally = Tally::default();
     for changed in diff::diff(reader, &old_root, &new_root, &scope) {
-        let changed = changed?;
+        let Some(changed) = losses.pass(changed)? else { continue };
         tally.count(&changed);
         if changed.modifier != Modifier::Metadata || with_metadata {
             show(&changed, screen)?;

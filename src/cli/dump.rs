@@ -19,6 +19,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
+    losses::Losses,
     open,
     screen::{self, Screen},
     units,
@@ -76,13 +77,14 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let all = open::shelf(&repository)?;
     let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
     let reader = repository.reader()?;
-    let collections = choose(&reader, kept, &reference)?;
+    let mut losses = Losses::new(screen);
+    let collections = choose(&reader, kept, &reference, &mut losses)?;
     if to_stdout {
         let [collection] = &collections[..] else {
             let what = "standard output takes one collection: name it, or a directory";
             return Err(Failure::Usage(what.into()));
         };
-        return write_out(&reader, collection, args.format, screen);
+        return write_out(&reader, collection, args.format, (screen, losses));
     }
     let form = match args.format {
         Format::Bson => Form::Bson,
@@ -90,16 +92,25 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     };
     let mut watch = Watch::start(screen, "dump")?;
     let dump = Dump::new(&args.out, args.gzip);
-    let outcome = dump::dump(&reader, &collections, form, &dump, &watch.progress)?;
+    losses.watched(&watch);
+    let mut lost = |error| losses.name("", error);
+    let to = (form, &dump);
+    let outcome = dump::dump(&reader, &collections, to, &watch.progress, &mut lost)?;
     watch.clear();
     tell(&outcome, args, screen)?;
-    Ok(Exit::Done)
+    Ok(losses.end())
 }
 
-fn choose(reader: &Reader, kept: &Kept, reference: &Reference) -> Result<Vec<Collection>, Failure> {
+fn choose(
+    reader: &Reader,
+    kept: &Kept,
+    reference: &Reference,
+    losses: &mut Losses,
+) -> Result<Vec<Collection>, Failure> {
     let root = document::catalogue(kept)?;
-    let all = |database: Option<&str>| -> Result<Vec<Collection>, Failure> {
-        Ok(deployment::collections(reader, &root, database).collect::<Result<_, _>>()?)
+    let mut all = |database: Option<&str>| -> Result<Vec<Collection>, Failure> {
+        let found = deployment::collections(reader, &root, database);
+        found.filter_map(|found| losses.pass(found).transpose()).collect()
     };
     let address = match &reference.place {
         Place::Whole => return all(None),
@@ -122,17 +133,18 @@ fn write_out(
     reader: &Reader,
     collection: &Collection,
     format: Format,
-    screen: &mut Screen,
+    (screen, mut losses): (&mut Screen, Losses),
 ) -> Result<Exit, Failure> {
     let mut documents = Documents::new(match format {
         Format::Bson => document::Format::Bson,
         Format::Jsonl => document::Format::Jsonl,
     });
     for found in deployment::documents(reader, collection, &Bounds::default())? {
-        documents.show(&found?.bytes, screen)?;
+        let Some(found) = losses.pass(found)? else { continue };
+        documents.show(&found.bytes, screen)?;
     }
     documents.finish();
-    Ok(Exit::Done)
+    Ok(losses.end())
 }
 
 fn tell(outcome: &Outcome, args: &Args, screen: &mut Screen) -> Result<(), Failure> {

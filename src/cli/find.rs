@@ -18,7 +18,9 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
-    item, open,
+    item,
+    losses::{Losses, snapshot},
+    open,
     screen::{Screen, printable},
     units,
 };
@@ -126,7 +128,7 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
     let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
     let reader = repository.reader()?;
-    let mut written = Documents::new(asked.format);
+    let (mut written, mut losses) = (Documents::new(asked.format), Losses::new(screen));
     let mut left = asked.limit.unwrap_or(u64::MAX);
     let bounds = Bounds { from: asked.id_from.clone(), to: asked.id_to.clone() };
     for (reference, text) in references.iter().zip(&args.patterns) {
@@ -152,7 +154,7 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
             if left == 0 {
                 break;
             }
-            let found = found?;
+            let Some(found) = losses.pass(found)? else { continue };
             let matches = query.as_ref().map_or(Ok(true), |query| query.matches(&found.bytes));
             if matches? {
                 left -= 1;
@@ -161,7 +163,7 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
         }
     }
     written.finish();
-    Ok(Exit::Done)
+    Ok(losses.end())
 }
 
 fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -193,14 +195,14 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
         };
         return Err(Failure::Usage(format!("`{text}` is {what}")));
     }
-    let mut documents = Vec::new();
+    let (mut documents, mut losses) = (Vec::new(), Losses::new(screen));
     for kept in chosen {
         // A snapshot of collections alone has no files to look at.
         let Some(root) = files_root(&kept.snapshot) else { continue };
         let mut matches = Vec::new();
         let mut hits = 0;
         for found in find::find(&reader, &root, &matcher) {
-            let item = found?;
+            let Some(item) = losses.pass_in(&snapshot(kept), found)? else { continue };
             hits += 1;
             if screen.json {
                 matches.push(item::document(&item));
@@ -218,7 +220,7 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     if screen.json {
         screen.document(&documents)?;
     }
-    Ok(Exit::Done)
+    Ok(losses.end())
 }
 
 /// What could be a pattern, but is a place among the collections of a snapshot.

@@ -55,7 +55,7 @@ fn say(exit: Exit, hint: &str) -> Option<Meaning> {
     Some((exit, Some(hint.to_owned())))
 }
 
-const CHECK: &str = "`icecore check --read-data` says what is damaged and what it touches";
+pub const CHECK: &str = "`icecore check --read-data` says what is damaged and what it touches";
 
 fn of_repository(error: &repo::Error) -> Option<Meaning> {
     use repo::Error::*;
@@ -239,7 +239,9 @@ fn find_it(path: &str) -> String {
 
 fn of_tree(error: &tree::Error<repo::Error>) -> Option<Meaning> {
     match error {
-        tree::Error::Damaged { .. } | tree::Error::ChunkLength { .. } => say(Exit::Damaged, CHECK),
+        tree::Error::Damaged { .. } | tree::Error::ChunkLength { .. } | tree::Error::Piece => {
+            say(Exit::Damaged, CHECK)
+        }
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
+    losses::{Losses, snapshot},
     open,
     screen::{Loudness, Screen, printable},
     units,
@@ -59,11 +60,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let all = open::shelf(&repository)?;
     let chosen = select::backups(&all, &args.filter.to_select()?);
     let reader = repository.reader()?;
-    let mut is_found = false;
+    let (mut is_found, mut losses) = (false, Losses::new(screen));
+    let mut lost = |kept: &Kept, error| losses.name(&snapshot(kept), error);
     for (group, snapshots) in select::grouped(&chosen, GroupBy::default()) {
         let steps = match &address {
-            Some(address) => history::of_document(&reader, &snapshots, address)?,
-            None => history::of_path(&reader, &snapshots, &args.place)?,
+            Some(address) => history::of_document(&reader, &snapshots, address, &mut lost)?,
+            None => history::of_path(&reader, &snapshots, &args.place, &mut lost)?,
         };
         if steps.is_empty() {
             continue;
@@ -76,11 +78,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             show(step, screen)?;
         }
     }
-    if !is_found {
+    let exit = losses.end();
+    if !is_found && exit == Exit::Done {
         let what = format!("no snapshot has {}", args.place);
         return Err(Failure::Because(what.into()));
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn show(step: &Step<'_>, screen: &mut Screen) -> Result<(), Failure> {

@@ -18,7 +18,9 @@ use super::{
     exit::Exit,
     failure::Failure,
     filter::Filter,
-    item, open,
+    item,
+    losses::Losses,
+    open,
     screen::{Screen, printable},
     snapshots, units,
 };
@@ -69,6 +71,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         }
         Place::Mongodb(address) => Some(address),
     };
+    let mut losses = Losses::new(screen);
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
@@ -79,7 +82,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         screen.document(&head)?;
     }
     if let Some(address) = address {
-        list_place(&repository, kept, address, args.long, screen)?;
+        list_place(&repository, kept, address, args.long, (screen, &mut losses))?;
     }
     let catalogue = deployment::catalogue_root(&kept.snapshot);
     let wants_all = address.is_none() && paths.is_empty();
@@ -87,12 +90,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if !paths.is_empty()
         || (wants_all && (catalogue.is_none() || entries::files_root(&kept.snapshot).is_some()))
     {
-        list_files(&repository, kept, paths, args, screen)?;
+        list_files(&repository, kept, paths, args, (screen, &mut losses))?;
     }
     if let Some(root) = catalogue.filter(|_| wants_all) {
-        list_databases(&repository, &root, screen)?;
+        list_databases(&repository, &root, (screen, &mut losses))?;
     }
-    Ok(Exit::Done)
+    Ok(losses.end())
 }
 
 fn list_files(
@@ -100,7 +103,7 @@ fn list_files(
     kept: &Kept,
     mut paths: Vec<Vec<u8>>,
     args: &Args,
-    screen: &mut Screen,
+    (screen, losses): (&mut Screen, &mut Losses),
 ) -> Result<(), Failure> {
     let root = open::files(kept)?;
     let reader = repository.reader()?;
@@ -113,7 +116,7 @@ fn list_files(
     }
     for path in paths {
         for found in entries::below(&reader, &root, &path, depth)? {
-            let item = found?;
+            let Some(item) = losses.pass(found)? else { continue };
             if screen.json {
                 let mut document = item::document(&item);
                 document.insert("message_type".into(), "node".into());
@@ -130,10 +133,11 @@ fn list_files(
 fn list_databases(
     repository: &Repository,
     root: &Root,
-    screen: &mut Screen,
+    (screen, losses): (&mut Screen, &mut Losses),
 ) -> Result<(), Failure> {
     let reader = repository.reader()?;
-    for database in deployment::databases(&reader, root)? {
+    for found in deployment::databases(&reader, root) {
+        let Some(database) = losses.pass(found)? else { continue };
         if screen.json {
             screen.document(&json!({ "message_type": "database", "name": database }))?;
         } else {
@@ -148,14 +152,15 @@ fn list_place(
     kept: &Kept,
     address: &Address,
     long: bool,
-    screen: &mut Screen,
+    (screen, losses): (&mut Screen, &mut Losses),
 ) -> Result<(), Failure> {
     let root = document::catalogue(kept)?;
     let reader = repository.reader()?;
     match deployment::resolve(&reader, &root, address)? {
         Found::Database(database) => {
-            for collection in deployment::collections(&reader, &root, Some(&database)) {
-                show_collection(&collection?, screen)?;
+            for found in deployment::collections(&reader, &root, Some(&database)) {
+                let Some(collection) = losses.pass(found)? else { continue };
+                show_collection(&collection, screen)?;
             }
             Ok(())
         }
@@ -166,7 +171,8 @@ fn list_place(
         }
         Found::Collection(collection) => {
             let mut all = deployment::documents(&reader, &collection, &Bounds::default())?;
-            while let Some((key, value)) = all.next_value()? {
+            while let Some(found) = all.next_value().transpose() {
+                let Some((key, value)) = losses.pass(found)? else { continue };
                 let text = deployment::id_text(&value.head, &key);
                 show_id(&text, deployment::document_bytes(&value), long, screen)?;
             }

@@ -22,6 +22,7 @@ mod init;
 mod interrupt;
 mod item;
 mod key;
+mod losses;
 mod ls;
 mod man;
 mod memory;

@@ -7,7 +7,13 @@ use icecore::verbs::{
 use serde_json::json;
 
 use super::{
-    args::Global, exit::Exit, failure::Failure, filter::Filter, open, screen::Screen, units,
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    filter::Filter,
+    hint, open,
+    screen::{self, Screen},
+    units,
     watch::Watch,
 };
 
@@ -55,7 +61,14 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     } else {
         show(&stats, screen)?;
     }
-    Ok(Exit::Done)
+    if watch.troubles() == 0 {
+        return Ok(Exit::Done);
+    }
+    if !screen.json {
+        screen::warn("what can't be read is not counted, nor is what it leads to");
+        screen::warn(&format!("hint: {}", hint::CHECK));
+    }
+    Ok(Exit::Damaged)
 }
 
 fn ratio(whole: u64, part: u64) -> f64 {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     error::{Error, Fault},
     node::{self, Child, Inner, Leaf, Node},
+    range::KeyRange,
     value::Root,
 };
 use crate::{id::BlobKind, limits::TREE_LEVELS_MAX, repo::ReadBlobs};
@@ -116,6 +117,16 @@ impl<'a, R: ReadBlobs> Cursor<'a, R> {
         self.path.push(Step { node: node.clone(), low, high, at: 0 });
         self.settle();
         Ok(Some((child, node)))
+    }
+
+    /// Moves past a subtree whose node can't be had. The keys that it is the place of.
+    pub fn give_up(&mut self) -> Option<KeyRange> {
+        let Here::Subtree { child, high } = self.here() else { return None };
+        self.skip();
+        Some(match high {
+            Some(high) => KeyRange::between(&child.low, &high),
+            None => KeyRange::starting_at(&child.low),
+        })
     }
 
     /// Whether the leaf that follows the subtree at hand holds a single entry and would be the

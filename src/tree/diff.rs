@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     cursor::{Cursor, Here},
     error::Error,
+    range::KeyRange,
     value::{Root, Value},
 };
 use crate::repo::ReadBlobs;
@@ -22,13 +23,17 @@ pub struct Change {
 /// The changes that make `old` into `new`, in the order of their keys. Subtrees that both have are
 /// skipped unread, wherever they stand and however high the trees are.
 pub fn diff<'a, R: ReadBlobs>(blobs: &'a R, old: &Root, new: &Root) -> Diff<'a, R> {
-    Diff { old: Cursor::new(blobs, old), new: Cursor::new(blobs, new), is_done: false }
+    let (old, new) = (Cursor::new(blobs, old), Cursor::new(blobs, new));
+    Diff { old, new, goes_on: false, lost: Vec::new(), is_done: false }
 }
 
-/// See `diff`. After an error it is at its end.
+/// See `diff`. After an error it is at its end, unless it was told to go on.
 pub struct Diff<'a, R> {
     old: Cursor<'a, R>,
     new: Cursor<'a, R>,
+    goes_on: bool,
+    /// Where one side is not known, and the other side's entries say nothing.
+    lost: Vec<KeyRange>,
     is_done: bool,
 }
 
@@ -43,24 +48,35 @@ enum Next {
 }
 
 impl<R: ReadBlobs> Diff<'_, R> {
+    /// After an error it goes on behind the node that could not be had. Of the keys that the node
+    /// is the place of, nothing is told.
+    pub fn going_on(self) -> Self {
+        Diff { goes_on: true, ..self }
+    }
+
+    /// The keys that the node of the last error is the place of.
+    pub fn lost(&self) -> Option<&KeyRange> {
+        self.lost.last()
+    }
+
     fn step(&mut self) -> Result<Option<Change>, Error<R::Error>> {
         loop {
             match self.look() {
                 Next::End => return Ok(None),
                 Next::SkipBoth => self.skip(Ordering::Equal),
-                Next::DescendOld => {
-                    self.old.descend()?;
-                }
-                Next::DescendNew => {
-                    self.new.descend()?;
-                }
+                Next::DescendOld => descend(&mut self.old, &mut self.lost)?,
+                Next::DescendNew => descend(&mut self.new, &mut self.lost)?,
                 Next::DescendBoth => {
-                    self.old.descend()?;
-                    self.new.descend()?;
+                    descend(&mut self.old, &mut self.lost)?;
+                    descend(&mut self.new, &mut self.lost)?;
                 }
                 Next::Tell(change, whose) => {
                     self.skip(whose);
-                    return Ok(Some(*change));
+                    self.lost.retain(|lost| !lost.ends_before(&change.key));
+                    let is_known = !self.lost.iter().any(|lost| lost.holds(&change.key));
+                    if whose.is_eq() || is_known {
+                        return Ok(Some(*change));
+                    }
                 }
             }
         }
@@ -118,6 +134,13 @@ impl<R: ReadBlobs> Diff<'_, R> {
     }
 }
 
+fn descend<R: ReadBlobs>(
+    side: &mut Cursor<'_, R>,
+    lost: &mut Vec<KeyRange>,
+) -> Result<(), Error<R::Error>> {
+    side.descend().map(drop).inspect_err(|_| lost.extend(side.give_up()))
+}
+
 fn tell_old(leaf: &super::node::Leaf, row: usize) -> Next {
     let change = Change { key: leaf.key_bytes(row), old: Some(leaf.value(row)), new: None };
     Next::Tell(Box::new(change), Ordering::Less)
@@ -135,9 +158,12 @@ impl<R: ReadBlobs> Iterator for Diff<'_, R> {
         if self.is_done {
             return None;
         }
-        let step = self.step().transpose();
-        self.is_done = !matches!(step, Some(Ok(_)));
-        step
+        let step = self.step();
+        self.is_done = match &step {
+            Ok(change) => change.is_none(),
+            Err(_) => !self.goes_on,
+        };
+        step.transpose()
     }
 }
 

@@ -26,6 +26,17 @@ pub enum Error<E: std::error::Error + 'static> {
     Piece,
 }
 
+impl<E: std::error::Error> Error<E> {
+    /// A blob is damaged or lost, and others may well be had. `of_repository` says it of its own.
+    pub fn is_damage(&self, of_repository: impl FnOnce(&E) -> bool) -> bool {
+        match self {
+            Error::Read { source, .. } => of_repository(source),
+            Error::Damaged { .. } | Error::ChunkLength { .. } | Error::Piece => true,
+            _ => false,
+        }
+    }
+}
+
 /// How a node's bytes contradict the format, themselves, or the node above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

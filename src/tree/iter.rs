@@ -65,13 +65,16 @@ pub(super) fn floor<R: ReadBlobs>(
 
 /// The entries of a stretch of keys, in order. Reads only the nodes that it needs.
 pub fn iter<'a, R: ReadBlobs>(blobs: &'a R, root: &Root, range: KeyRange) -> Iter<'a, R> {
-    Iter { cursor: Cursor::new(blobs, root).announcing(AHEAD_LEAVES), range, is_done: false }
+    let cursor = Cursor::new(blobs, root).announcing(AHEAD_LEAVES);
+    Iter { cursor, range, goes_on: false, lost: None, is_done: false }
 }
 
-/// See `iter`. After an error it is at its end.
+/// See `iter`. After an error it is at its end, unless it was told to go on.
 pub struct Iter<'a, R> {
     cursor: Cursor<'a, R>,
     range: KeyRange,
+    goes_on: bool,
+    lost: Option<KeyRange>,
     is_done: bool,
 }
 
@@ -81,12 +84,14 @@ impl<R: ReadBlobs> Iter<'_, R> {
         self.range.move_start(key);
     }
 
-    /// After an error: goes on behind the node that could not be had, without its entries.
-    pub fn go_on_past_error(&mut self) {
-        if self.is_done {
-            self.cursor.skip();
-            self.is_done = false;
-        }
+    /// After an error it goes on behind the node that could not be had, without its entries.
+    pub fn going_on(self) -> Self {
+        Iter { goes_on: true, ..self }
+    }
+
+    /// The keys that the node of the last error is the place of.
+    pub fn lost(&self) -> Option<&KeyRange> {
+        self.lost.as_ref()
     }
 
     fn step(&mut self) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
@@ -130,9 +135,15 @@ impl<R: ReadBlobs> Iterator for Iter<'_, R> {
         if self.is_done {
             return None;
         }
-        let step = self.step().transpose();
-        self.is_done = !matches!(step, Some(Ok(_)));
-        step
+        let step = self.step();
+        if step.is_err() {
+            self.lost = self.cursor.give_up();
+        }
+        self.is_done = match &step {
+            Ok(found) => found.is_none(),
+            Err(_) => !self.goes_on,
+        };
+        step.transpose()
     }
 }
 

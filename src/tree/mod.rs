@@ -27,4 +27,4 @@ pub use range::KeyRange;
 pub use rebuild::{Compared, Rebuilder};
 pub use splitter::{Aims, BadAims, Bounds, Splitter};
 pub use value::{Piece, Pieces, Root, Value};
-pub use walk::walk;
+pub use walk::{walk, walk_past};

@@ -44,6 +44,25 @@ impl KeyRange {
         }
     }
 
+    /// Where it begins, and the key that it does not reach, if there is one.
+    pub fn ends(&self) -> (&[u8], Option<&[u8]>) {
+        let to = match &self.to {
+            Bound::Included(key) | Bound::Excluded(key) => Some(&key[..]),
+            Bound::Unbounded => None,
+        };
+        (self.lowest().unwrap_or_default(), to)
+    }
+
+    /// Whether a key may lie in both.
+    pub fn meets(&self, other: &KeyRange) -> bool {
+        let (from, to) = other.ends();
+        !self.misses(from, to)
+    }
+
+    pub fn holds(&self, key: &[u8]) -> bool {
+        !self.starts_after(key) && !self.ends_before(key)
+    }
+
     /// The same end, with a start no lower than `key`.
     pub(super) fn move_start(&mut self, key: &[u8]) {
         if self.lowest().is_none_or(|from| from < key) {

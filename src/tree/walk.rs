@@ -20,8 +20,20 @@ pub fn walk<R: ReadBlobs>(
     root: &Root,
     visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
 ) -> Result<(), Error<R::Error>> {
-    walk_tree(blobs, root, visit, Inside::Map { nested: 0 })
+    walk_past(blobs, root, visit, &mut Err)
 }
+
+/// The same, past what can't be had: that goes to `lost`, and ends the walk if it comes back.
+pub fn walk_past<R: ReadBlobs>(
+    blobs: &R,
+    root: &Root,
+    visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
+    lost: &mut Lost<'_, R::Error>,
+) -> Result<(), Error<R::Error>> {
+    walk_tree(blobs, root, visit, lost, Inside::Map { nested: 0 })
+}
+
+type Lost<'l, E> = dyn FnMut(Error<E>) -> Result<(), Error<E>> + 'l;
 
 /// Maps may hold maps, to a stated depth; a list of pieces is a tree whose values hold one piece
 /// each, and nothing nests in it.
@@ -48,6 +60,7 @@ fn walk_tree<R: ReadBlobs>(
     blobs: &R,
     root: &Root,
     visit: &mut dyn FnMut(BlobKind, &BlobId) -> bool,
+    lost: &mut Lost<'_, R::Error>,
     inside: Inside,
 ) -> Result<(), Error<R::Error>> {
     let Root { id, level, entries, bytes } = *root;
@@ -58,7 +71,14 @@ fn walk_tree<R: ReadBlobs>(
         if !visit(BlobKind::Node, &child.id) {
             continue;
         }
-        match read_node(blobs, &child)? {
+        let node = match read_node(blobs, &child) {
+            Ok(node) => node,
+            Err(error) => {
+                lost(error)?;
+                continue;
+            }
+        };
+        match node {
             Node::Inner(inner) => {
                 ahead.extend((0..inner.len()).rev().map(|row| inner.child(row, &child.low)));
             }
@@ -73,10 +93,10 @@ fn walk_tree<R: ReadBlobs>(
                             }
                         }
                         Pieces::Tree(root) | Pieces::Map(root) => match inside.of(&pieces) {
-                            Some(inside) => walk_tree(blobs, root, visit, inside)?,
+                            Some(inside) => walk_tree(blobs, root, visit, lost, inside)?,
                             None => {
                                 let source = Fault::Pieces { row };
-                                return Err(Error::Damaged { id: child.id, source });
+                                lost(Error::Damaged { id: child.id, source })?;
                             }
                         },
                     }

@@ -28,7 +28,10 @@ pub fn open<R: ReadBlobs>(reader: &R, root: &Root, path: &[u8]) -> Result<Item, 
     let Some(item) = entries::one(reader, root, &key)? else {
         // A directory that only leads to what was backed up has no entry of its own.
         return Err(match entries::below(reader, root, path, entries::Depth::Children) {
-            Ok(_) => Error::NotAFile { path: text(), kind: kind_name(FileType::Dir) },
+            Ok(mut inside) => {
+                inside.next().transpose()?;
+                Error::NotAFile { path: text(), kind: kind_name(FileType::Dir) }
+            }
             Err(error) => error,
         });
     };

@@ -126,9 +126,8 @@ fn walk_files(
     bad: &BTreeSet<BlobId>,
     found: &mut Touched,
 ) -> Result<(), Error> {
-    let mut iter = tree::iter(reader, root, KeyRange::all());
     let mut last = Vec::new();
-    while let Some(entry) = iter.next() {
+    for entry in tree::iter(reader, root, KeyRange::all()).going_on() {
         match entry {
             Ok((key, value)) => {
                 last = key.to_vec();
@@ -142,7 +141,6 @@ fn walk_files(
             Err(error) => {
                 is_damage(error)?;
                 found.gaps_after.push(entries::show(&last));
-                iter.go_on_past_error();
             }
         }
     }
@@ -152,8 +150,9 @@ fn walk_files(
 /// What ends the check as an error; damage does not.
 pub(super) fn is_damage(error: tree::Error<repo::Error>) -> Result<(), Error> {
     match error {
-        tree::Error::Read { source, .. } if !source.is_damage() => Err(source.into()),
-        _ => Ok(()),
+        error if error.is_damage(repo::Error::is_damage) => Ok(()),
+        tree::Error::Read { source, .. } => Err(source.into()),
+        error => Err(Error::Walk(Box::new(error))),
     }
 }
 

@@ -65,14 +65,12 @@ impl<'a> Collections<'a> {
     pub fn of_catalogue(&mut self, root: &Root) -> Result<DeploymentDamage, Error> {
         let mut found = DeploymentDamage::default();
         let mut last = "the first".to_owned();
-        let mut iter = tree::iter(self.reader, root, KeyRange::all());
-        while let Some(entry) = iter.next() {
+        for entry in tree::iter(self.reader, root, KeyRange::all()).going_on() {
             let (key, value) = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
                     is_damage(error)?;
                     found.catalogue_gaps_after.push(last.clone());
-                    iter.go_on_past_error();
                     continue;
                 }
             };
@@ -103,8 +101,7 @@ impl<'a> Collections<'a> {
         // The head and the key of the document before.
         let mut last: Option<(Bytes, Bytes)> = None;
         let mut is_in_gap = false;
-        let mut iter = tree::iter(self.reader, root, KeyRange::all());
-        while let Some(entry) = iter.next() {
+        for entry in tree::iter(self.reader, root, KeyRange::all()).going_on() {
             match entry {
                 Ok((key, value)) => {
                     if std::mem::take(&mut is_in_gap) {
@@ -128,7 +125,6 @@ impl<'a> Collections<'a> {
                         found.gaps.push(DocumentGap { namespace, after, before: None });
                     }
                     is_in_gap = true;
-                    iter.go_on_past_error();
                 }
             }
         }

@@ -1,8 +1,11 @@
 //! Diff: what makes one snapshot's files into another's.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::Bound};
 
-use super::{Error, entries::Item};
+use super::{
+    Error,
+    entries::{self, Item},
+};
 use crate::{
     format::entry::{Entry, FileType},
     repo::ReadBlobs,
@@ -126,7 +129,8 @@ pub struct Scope {
 type Step<E> = Result<Changed, Error<E>>;
 
 /// Every entry that differs, in the order of keys. Where both sides are the same place, equal
-/// subtrees are skipped unread; two places are compared entry by entry.
+/// subtrees are skipped unread; two places are compared entry by entry. What can't be read is an
+/// error, and nothing is told of what the other side has there; what can be read behind it follows.
 pub fn diff<'a, R: ReadBlobs>(
     reader: &'a R,
     old: &Root,
@@ -134,16 +138,34 @@ pub fn diff<'a, R: ReadBlobs>(
     scope: &'a Scope,
 ) -> Box<dyn Iterator<Item = Step<R::Error>> + 'a> {
     if scope.old == scope.new {
-        let inside = move |key: &[u8]| relative(key, &scope.old).is_some();
-        return Box::new(tree::diff(reader, old, new).filter_map(move |change| match change {
-            Err(error) => Some(Err(error.into())),
-            Ok(change) if !inside(&change.key) => None,
-            Ok(change) => judge(change).transpose(),
-        }));
+        return Box::new(one_place(tree::diff(reader, old, new).going_on(), &scope.old));
     }
     Box::new(Places {
-        old: side(reader, old, &scope.old).peekable(),
-        new: side(reader, new, &scope.new).peekable(),
+        old: Stretch::new(reader, old, &scope.old),
+        new: Stretch::new(reader, new, &scope.new),
+        lost: Vec::new(),
+    })
+}
+
+fn one_place<'a, R: ReadBlobs>(
+    mut changes: tree::Diff<'a, R>,
+    base: &'a [u8],
+) -> impl Iterator<Item = Step<R::Error>> + 'a {
+    std::iter::from_fn(move || {
+        loop {
+            let step = match changes.next()? {
+                Ok(change) if relative(&change.key, base).is_none() => None,
+                Ok(change) => judge(change).transpose(),
+                Err(error) => {
+                    let keys = changes.lost();
+                    let is_outside = keys.is_some_and(|keys| !keys_of(base).meets(keys));
+                    (!is_outside).then(|| Err(entries::lost(keys, error)))
+                }
+            };
+            if step.is_some() {
+                return step;
+            }
+        }
     })
 }
 
@@ -186,69 +208,96 @@ fn differ(a: &Item, b: &Item) -> Option<Modifier> {
     (facts(x) != facts(y)).then_some(Modifier::Metadata)
 }
 
-type Stretch<'a, E> = Box<dyn Iterator<Item = Result<(Vec<u8>, Item), Error<E>>> + 'a>;
-
-/// What stands at and below `base`, each with its key from there on.
-fn side<'a, R: ReadBlobs>(reader: &'a R, root: &Root, base: &'a [u8]) -> Stretch<'a, R::Error> {
-    let range = if base.is_empty() { KeyRange::all() } else { KeyRange::with_prefix(base) };
-    Box::new(tree::iter(reader, root, range).filter_map(move |found| match found {
-        Err(error) => Some(Err(error.into())),
-        Ok((key, value)) => {
-            let below = relative(&key, base)?.to_vec();
-            Some(Item::of(key, value).map(|item| (below, item)))
-        }
-    }))
-}
-
-/// Two places side by side.
-struct Places<'a, E: std::error::Error + 'static> {
-    old: std::iter::Peekable<Stretch<'a, E>>,
-    new: std::iter::Peekable<Stretch<'a, E>>,
-}
-
-impl<E: std::error::Error + 'static> Places<'_, E> {
-    fn pair(&mut self) -> Result<Option<(Option<Item>, Option<Item>)>, Error<E>> {
-        let key = |side: &mut std::iter::Peekable<Stretch<'_, E>>| match side.peek() {
-            Some(Ok((key, _))) => Some(key.clone()),
-            _ => None,
-        };
-        let (old, new) = (key(&mut self.old), key(&mut self.new));
-        // An error on either side comes out before anything is concluded from its absence.
-        if old.is_none() && self.old.peek().is_some() {
-            return Err(failed(self.old.next()));
-        }
-        if new.is_none() && self.new.peek().is_some() {
-            return Err(failed(self.new.next()));
-        }
-        let (take_old, take_new) = match (&old, &new) {
-            (None, None) => return Ok(None),
-            (Some(old), Some(new)) => (old <= new, new <= old),
-            (old, new) => (old.is_some(), new.is_some()),
-        };
-        let old = if take_old { self.old.next().transpose()? } else { None };
-        let new = if take_new { self.new.next().transpose()? } else { None };
-        Ok(Some((old.map(|pair| pair.1), new.map(|pair| pair.1))))
+/// The keys of `base` itself and of what is below it.
+fn keys_of(base: &[u8]) -> KeyRange {
+    match base {
+        b"" => KeyRange::all(),
+        base => KeyRange::between(base, &[base, &[1]].concat()),
     }
 }
 
-fn failed<E: std::error::Error>(step: Option<Result<(Vec<u8>, Item), Error<E>>>) -> Error<E> {
-    step.and_then(Result::err).expect("only an error has no key")
+/// What stands at and below `base` in one of the trees, each with its key from there on.
+struct Stretch<'a, R> {
+    iter: tree::Iter<'a, R>,
+    base: &'a [u8],
+    ahead: Option<(Vec<u8>, Item)>,
 }
 
-impl<E: std::error::Error + 'static> Iterator for Places<'_, E> {
-    type Item = Step<E>;
+impl<'a, R: ReadBlobs> Stretch<'a, R> {
+    fn new(reader: &'a R, root: &Root, base: &'a [u8]) -> Self {
+        let iter = tree::iter(reader, root, keys_of(base)).going_on();
+        Stretch { iter, base, ahead: None }
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// Sees to it that what comes next is ahead, if anything does. The keys of what can't be read
+    /// go to `lost`.
+    fn look(&mut self, lost: &mut Vec<KeyRange>) -> Result<(), Error<R::Error>> {
+        if self.ahead.is_some() {
+            return Ok(());
+        }
+        let Some(found) = self.iter.next() else { return Ok(()) };
+        let (key, value) = found.map_err(|error| {
+            let keys = self.iter.lost();
+            lost.extend(keys.map(|keys| self.after_base(keys)));
+            entries::lost(keys, error)
+        })?;
+        let below = relative(&key, self.base).expect("nothing else is in the range").to_vec();
+        let item = Item::of(key, value).inspect_err(|_| {
+            let only = Bound::Included(&below[..]);
+            lost.push(KeyRange::new(only, only));
+        })?;
+        self.ahead = Some((below, item));
+        Ok(())
+    }
+
+    fn after_base(&self, keys: &KeyRange) -> KeyRange {
+        let (from, to) = keys.ends();
+        let from = from.strip_prefix(self.base).unwrap_or_default();
+        let to = to.and_then(|to| to.strip_prefix(self.base));
+        KeyRange::new(Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded))
+    }
+}
+
+/// Two places side by side.
+struct Places<'a, R> {
+    old: Stretch<'a, R>,
+    new: Stretch<'a, R>,
+    /// Where one of them is not known, and what the other has there says nothing.
+    lost: Vec<KeyRange>,
+}
+
+impl<R: ReadBlobs> Places<'_, R> {
+    fn step(&mut self) -> Result<Option<Changed>, Error<R::Error>> {
         loop {
-            match self.pair() {
-                Err(error) => return Some(Err(error)),
-                Ok(None) => return None,
-                Ok(Some((old, new))) => {
-                    if let Some(changed) = compare(old, new) {
-                        return Some(Ok(changed));
-                    }
-                }
+            // An error on either side comes out before anything is concluded from its absence.
+            self.old.look(&mut self.lost)?;
+            self.new.look(&mut self.lost)?;
+            let key = |side: &Stretch<'_, R>| side.ahead.as_ref().map(|(key, _)| key.clone());
+            let (old, new) = match (key(&self.old), key(&self.new)) {
+                (None, None) => return Ok(None),
+                (old, None) => (old, None),
+                (None, new) => (None, new),
+                (old, new) if old < new => (old, None),
+                (old, new) if old > new => (None, new),
+                both => both,
+            };
+            let is_on_both = old.is_some() && new.is_some();
+            let is_known = |key: &Vec<u8>| !self.lost.iter().any(|lost| lost.holds(key));
+            let is_known = is_on_both || old.iter().chain(&new).all(is_known);
+            let take = |side: &mut Stretch<'_, R>| side.ahead.take().map(|(_, item)| item);
+            let old = old.and_then(|_| take(&mut self.old));
+            let new = new.and_then(|_| take(&mut self.new));
+            if let Some(changed) = compare(old, new).filter(|_| is_known) {
+                return Ok(Some(changed));
             }
         }
+    }
+}
+
+impl<R: ReadBlobs> Iterator for Places<'_, R> {
+    type Item = Step<R::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     repo::ReadBlobs,
     sink::dump::{Dump, DumpError},
     verbs::{
-        Error,
+        Error, Lost,
         deployment::{self, Bounds, Collection},
     },
 };
@@ -44,13 +44,14 @@ pub enum DumpFailure<E: std::error::Error + 'static> {
     Cancelled,
 }
 
-/// Writes these collections, documents and metadata.
+/// Writes these collections, documents and metadata. Documents that can't be read are left out, and
+/// go to `lost`.
 pub fn dump<R: ReadBlobs>(
     reader: &R,
     collections: &[Collection],
-    form: Form,
-    to: &Dump,
+    (form, to): (Form, &Dump),
     progress: &Progress,
+    lost: &mut Lost<'_, R::Error>,
 ) -> Result<Outcome, DumpFailure<R::Error>> {
     let mut outcome = Outcome::default();
     let bytes = collections.iter().map(|collection| collection.record.bytes).sum();
@@ -71,7 +72,13 @@ pub fn dump<R: ReadBlobs>(
             if progress.is_cancelled() {
                 return Err(DumpFailure::Cancelled);
             }
-            let found = found?;
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    lost(error)?;
+                    continue;
+                }
+            };
             match form {
                 Form::Bson => file.write(&found.bytes)?,
                 Form::Jsonl => {

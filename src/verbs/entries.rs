@@ -54,6 +54,16 @@ pub fn show(key: &[u8]) -> String {
     String::from_utf8_lossy(&entry::path_of_key(key)).into_owned()
 }
 
+/// What stands under keys that can't be read, for people.
+pub(super) fn lost<E: std::error::Error>(
+    keys: Option<&KeyRange>,
+    source: tree::Error<E>,
+) -> Error<E> {
+    let (from, to) = keys.map(KeyRange::ends).unwrap_or_default();
+    let to = to.map_or_else(|| "on".to_owned(), |to| format!("up to {}", show(to)));
+    Error::Lost { what: format!("what lies from {} {to}", show(from)), source }
+}
+
 /// What a person would call it.
 pub fn kind_name(file_type: FileType) -> &'static str {
     match file_type {
@@ -88,7 +98,8 @@ pub enum Depth {
 }
 
 /// What stands at `path` and below: a directory's content without itself, anything else itself.
-/// The empty path, or `/`, is everything. A path that leads nowhere is an error.
+/// The empty path, or `/`, is everything. A path that leads nowhere is an error; one that may lead
+/// to what can't be read is not.
 pub fn below<'a, R: ReadBlobs>(
     reader: &'a R,
     root: &Root,
@@ -100,27 +111,29 @@ pub fn below<'a, R: ReadBlobs>(
     let mut range = KeyRange::new(Bound::Excluded(b""), Bound::Unbounded);
     let mut prefix_bytes = 0;
     if !key.is_empty() {
-        match one(reader, root, &key)? {
-            Some(item) if item.entry.kind != Kind::Dir => {
-                return Ok(Entries::alone(reader, root, item));
-            }
-            found => {
-                let prefix = [&key, &b"\0"[..]].concat();
-                range = KeyRange::with_prefix(&prefix);
-                prefix_bytes = prefix.len();
-                let is_empty =
-                    tree::iter(reader, root, range.clone()).next().transpose()?.is_none();
-                if found.is_none() && is_empty {
-                    return Err(Error::NoSuchPath { path: text() });
-                }
-            }
+        let found = one(reader, root, &key);
+        if let Ok(Some(item)) = found.as_ref().map(Option::as_ref)
+            && item.entry.kind != Kind::Dir
+        {
+            return Ok(Entries::alone(reader, root, item.clone()));
+        }
+        let prefix = [&key, &b"\0"[..]].concat();
+        range = KeyRange::with_prefix(&prefix);
+        prefix_bytes = prefix.len();
+        let is_empty = tree::iter(reader, root, range.clone()).next().is_none();
+        match found {
+            Ok(None) if is_empty => return Err(Error::NoSuchPath { path: text() }),
+            // It may be a file, of which nothing else would tell.
+            Err(error) if is_empty => return Err(error),
+            _ => {}
         }
     }
-    let iter = tree::iter(reader, root, range);
+    let iter = tree::iter(reader, root, range).going_on();
     Ok(Entries { alone: None, iter, depth, prefix_bytes })
 }
 
-/// See `below`. In the order of keys: a directory comes before what is in it.
+/// See `below`. In the order of keys: a directory comes before what is in it. What can't be read is
+/// an error, and what can be read behind it follows.
 pub struct Entries<'a, R> {
     alone: Option<Item>,
     iter: tree::Iter<'a, R>,
@@ -140,7 +153,10 @@ impl<'a, R: ReadBlobs> Entries<'a, R> {
         if let Some(item) = self.alone.take() {
             return Ok(Some(item));
         }
-        let Some((key, value)) = self.iter.next().transpose()? else { return Ok(None) };
+        let next = self.iter.next().transpose();
+        let Some((key, value)) = next.map_err(|error| lost(self.iter.lost(), error))? else {
+            return Ok(None);
+        };
         if self.depth == Depth::Everything {
             return Item::of(key, value).map(Some);
         }

@@ -7,6 +7,9 @@ use crate::{document::Malformed, format, tree};
 pub enum Error<E: std::error::Error + 'static> {
     #[error("cannot read the snapshot")]
     Tree(#[from] tree::Error<E>),
+    /// Others may well be had: an iterator that gives it goes on behind it.
+    #[error("{what} can't be read")]
+    Lost { what: String, source: tree::Error<E> },
     #[error("the snapshot's entry {path} can't be understood")]
     Entry { path: String, source: format::Error },
     #[error("the snapshot has no {path}")]
@@ -38,3 +41,6 @@ pub enum Error<E: std::error::Error + 'static> {
     #[error("a document of {bytes} bytes is longer than any server takes")]
     DocumentLength { bytes: u64 },
 }
+
+/// Takes what can't be read, behind which a run could go on; what it gives back ends the run.
+pub type Lost<'l, E> = dyn FnMut(Error<E>) -> Result<(), Error<E>> + 'l;

@@ -2,7 +2,10 @@
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{Error, entries::Item};
+use super::{
+    Error,
+    entries::{self, Item},
+};
 use crate::{
     format::entry::{self, FileType},
     repo::ReadBlobs,
@@ -63,22 +66,31 @@ fn glob(pattern: &str, ignore_case: bool) -> Result<globset::Glob, BadPattern> {
     builder.build().map_err(|source| BadPattern { pattern: pattern.to_owned(), source })
 }
 
-/// Everything in the tree that matches, in the order of keys.
+/// Everything in the tree that matches, in the order of keys. What can't be read is an error, and
+/// what can be read behind it follows.
 pub fn find<'a, R: ReadBlobs>(
     reader: &'a R,
     root: &Root,
     matcher: &'a Matcher,
 ) -> impl Iterator<Item = Result<Item, Error<R::Error>>> + use<'a, R> {
-    tree::iter(reader, root, KeyRange::all()).filter_map(move |found| match found {
-        Err(error) => Some(Err(error.into())),
-        Ok((key, _)) if !matcher.takes_key(&key) => None,
-        Ok((key, value)) => match Item::of(key, value) {
-            Ok(item) => {
-                let wanted = matcher.file_type.is_none_or(|t| t == item.entry.kind.file_type());
-                wanted.then_some(Ok(item))
+    let mut iter = tree::iter(reader, root, KeyRange::all()).going_on();
+    std::iter::from_fn(move || {
+        loop {
+            let (key, value) = match iter.next()? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(entries::lost(iter.lost(), error))),
+            };
+            if !matcher.takes_key(&key) {
+                continue;
             }
-            Err(error) => Some(Err(error)),
-        },
+            let item = match Item::of(key, value) {
+                Ok(item) => item,
+                Err(error) => return Some(Err(error)),
+            };
+            if matcher.file_type.is_none_or(|wanted| wanted == item.entry.kind.file_type()) {
+                return Some(Ok(item));
+            }
+        }
     })
 }
 

@@ -59,16 +59,27 @@ pub struct Step<'a> {
     pub new: Option<Version>,
 }
 
+/// As `verbs::Lost`, of one snapshot.
+pub type LostIn<'l, E> = dyn FnMut(&Kept, Error<E>) -> Result<(), Error<E>> + 'l;
+
 /// What became of a thing in these snapshots, which are of one source and in order of time. Empty
-/// if none of them has it; otherwise from the first that has it.
+/// if none of them has it; otherwise from the first that has it. A snapshot that can't be read
+/// there is passed by.
 fn steps<'a, E: std::error::Error>(
     snapshots: &[&'a Kept],
     look: &mut dyn FnMut(&'a Kept) -> Result<Option<Version>, Error<E>>,
+    lost: &mut LostIn<'_, E>,
 ) -> Result<Vec<Step<'a>>, Error<E>> {
     let mut steps: Vec<Step<'a>> = Vec::new();
     let mut old: Option<Version> = None;
     for kept in snapshots {
-        let new = look(kept)?;
+        let new = match look(kept) {
+            Ok(new) => new,
+            Err(error) => {
+                lost(kept, error)?;
+                continue;
+            }
+        };
         let fate = match (&old, &new) {
             (None, None) => continue,
             (None, Some(_)) => Fate::Added,
@@ -88,10 +99,11 @@ pub fn of_document<'a, R: ReadBlobs>(
     reader: &R,
     snapshots: &[&'a Kept],
     address: &Address,
+    lost: &mut LostIn<'_, R::Error>,
 ) -> Result<Vec<Step<'a>>, Error<R::Error>> {
     // Where the collection's tree is the same, so is the document.
     let mut last: Option<(Root, Option<Version>)> = None;
-    steps(snapshots, &mut |kept| {
+    let mut look = |kept: &'a Kept| {
         let Some(root) = catalogue_root(&kept.snapshot) else { return Ok(None) };
         let (collection, id) = match deployment::resolve(reader, &root, address) {
             Ok(Found::Document(collection, id)) => (collection, id),
@@ -118,7 +130,8 @@ pub fn of_document<'a, R: ReadBlobs>(
         };
         last = collection.root.map(|root| (root, version.clone()));
         Ok(version)
-    })
+    };
+    steps(snapshots, &mut look, lost)
 }
 
 /// Of what stands at a path.
@@ -126,13 +139,15 @@ pub fn of_path<'a, R: ReadBlobs>(
     reader: &R,
     snapshots: &[&'a Kept],
     path: &str,
+    lost: &mut LostIn<'_, R::Error>,
 ) -> Result<Vec<Step<'a>>, Error<R::Error>> {
     let no_path = |_| Error::NoPath { path: path.to_owned() };
     let key = entry::key_of_path(path.as_bytes()).map_err(no_path)?;
-    steps(snapshots, &mut |kept| {
+    let mut look = |kept: &'a Kept| {
         let Some(root) = entries::files_root(&kept.snapshot) else { return Ok(None) };
         Ok(entries::one(reader, &root, &key)?.map(|item| version_of(&item)))
-    })
+    };
+    steps(snapshots, &mut look, lost)
 }
 
 fn version_of(item: &Item) -> Version {

@@ -23,4 +23,4 @@ pub mod stats;
 pub mod tag;
 pub mod undelete;
 
-pub use error::Error;
+pub use error::{Error, Lost};

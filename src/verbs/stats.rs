@@ -2,14 +2,13 @@
 
 use roaring::RoaringBitmap;
 
-use super::{prune::Error, reach::Trees};
+use super::{check::is_damage, prune::Error, restore::one_line};
 use crate::{
+    format::snapshot::NamedRoot,
     id::BlobKind,
-    progress::Progress,
-    repo::{
-        Kept, Repository,
-        collect::{self, Reach},
-    },
+    progress::{Progress, Trouble},
+    repo::{self, Kept, Repository, collect},
+    tree::{self, Root},
 };
 
 /// Some snapshots, counted.
@@ -35,14 +34,14 @@ pub struct Stats {
 }
 
 /// Counts each blob once; a node that was met before is not read again, so that many snapshots of
-/// one source cost little more than one. Memory: a bit for each blob.
+/// one source cost little more than one. Memory: a bit for each blob. What can't be read is told to
+/// `progress`, and what it leads to is not counted.
 pub fn stats(
     repository: &Repository,
     chosen: &[&Kept],
     progress: &Progress,
 ) -> Result<Stats, Error> {
     let reader = repository.reader()?;
-    let trees = Trees(&reader);
     let frozen = repository.catalog().freeze().ok_or(Error::TooManyRows)?;
     let mut stats = Stats { snapshots: chosen.len() as u64, ..Stats::default() };
     let packs = repository.catalog().live_packs();
@@ -70,7 +69,17 @@ pub fn stats(
                 stats.stored_bytes += u64::from(found.copy.row.stored_len);
                 true
             };
-            trees.reachable(root, &mut visit).map_err(Error::Walk)?;
+            let NamedRoot { id, level, entries, bytes, .. } = *root;
+            let top = Root { id, level, entries, bytes };
+            let mut lost = |error: tree::Error<repo::Error>| {
+                if !error.is_damage(repo::Error::is_damage) {
+                    return Err(error);
+                }
+                let item = format!("snapshot {}", kept.sid.short());
+                progress.trouble(Trouble { item, during: "read", error: one_line(&error) });
+                Ok(())
+            };
+            tree::walk_past(&reader, &top, &mut visit, &mut lost).or_else(is_damage)?;
         }
         progress.done(1, 0);
     }

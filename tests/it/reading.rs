@@ -4,9 +4,13 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 
 use icecore::{
     format::entry::{Entry, FileType, Kind, Time, key_of_path},
-    id::BlobKind,
+    id::{BlobId, BlobKind},
     repo::WriteBlobs,
-    tree::{Aims, Merger, Piece, Pieces, Root, Splitter, Value, testing::RecordingBlobs},
+    tree::{
+        Aims, Merger, Piece, Pieces, Root, Splitter, Value,
+        testing::{Missing, RecordingBlobs},
+        walk,
+    },
     verbs::{
         Error, cat,
         diff::{self, Modifier, Scope, Tally},
@@ -126,7 +130,7 @@ fn found_by_name_path_and_kind() {
     let root = small().write(&blobs);
     let found = |pattern: &str, file_type| -> Vec<String> {
         let patterns = vec![pattern.to_owned()];
-        let options = find::Options { patterns, ignore_case: false, file_type };
+        let options = find::Options { patterns, file_type, ..find::Options::default() };
         let matcher = Matcher::new(&options).unwrap();
         let items: Vec<_> = find::find(&blobs, &root, &matcher).collect();
         let path = |item: entries::Item| String::from_utf8(item.path()).unwrap();
@@ -256,4 +260,117 @@ fn a_diff_costs_what_differs() {
     assert_eq!(found[0].as_ref().unwrap().modifier, Modifier::Content);
     let read = blobs.take_counts().nodes_read;
     assert!(read <= 2 * (u64::from(old.level) + 1), "{read} nodes for one change");
+}
+
+/// Few files, whose content fills several leaves.
+fn long(count: usize) -> Files {
+    let mut files = many(count);
+    for (entry, _) in files.0.values_mut().filter(|(entry, _)| entry.kind == Kind::File) {
+        entry.inline.resize(3_000, b'.');
+        entry.size = 3_000;
+    }
+    files
+}
+
+/// The nodes of a tree below its root, in the order of keys.
+fn nodes_below(blobs: &RecordingBlobs, root: &Root) -> Vec<BlobId> {
+    let mut nodes = Vec::new();
+    walk(blobs, root, &mut |_, id| {
+        nodes.push(*id);
+        true
+    })
+    .unwrap();
+    nodes.split_off(1)
+}
+
+/// What was given, and what was said of what could not be.
+type Given = (Vec<String>, Vec<String>);
+
+fn given(found: impl Iterator<Item = Result<entries::Item, Error<Missing>>>) -> Given {
+    let (mut paths, mut lost) = (Vec::new(), Vec::new());
+    for item in found {
+        match item {
+            Ok(item) => paths.push(String::from_utf8(item.path()).unwrap()),
+            Err(Error::Lost { what, .. }) => lost.push(what),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (paths, lost)
+}
+
+#[test]
+fn lists_go_on_past_a_damaged_node_and_say_where_it_was() {
+    let files = long(600);
+    let whole = RecordingBlobs::default();
+    let root = files.write(&whole);
+    let all = paths(&whole, &root, "/", Depth::Everything);
+    let options = find::Options { patterns: vec!["*".into()], ..find::Options::default() };
+    let matcher = Matcher::new(&options).unwrap();
+    let nodes = nodes_below(&whole, &root);
+    assert!(nodes.len() > 3, "{} nodes", nodes.len());
+    for node in nodes {
+        let blobs = RecordingBlobs::default();
+        files.write(&blobs);
+        blobs.plant(BlobKind::Node, node, b"no node");
+        let (left, lost) = given(entries::below(&blobs, &root, b"/", Depth::Everything).unwrap());
+        let ([what], true) = (&lost[..], left.len() < all.len()) else { panic!("{lost:?}") };
+        let (from, to) = what.strip_prefix("what lies from ").unwrap().split_once(' ').unwrap();
+        let to = to.strip_prefix("up to ");
+        let gone = all.iter().filter(|path| !left.contains(path));
+        let inside = |path: &&String| from <= &path[..] && to.is_none_or(|to| &path[..] < to);
+        assert_eq!(gone.filter(inside).count(), all.len() - left.len(), "{what}");
+        assert_eq!(given(find::find(&blobs, &root, &matcher)), (left, lost));
+    }
+}
+
+#[test]
+fn a_directory_of_which_nothing_is_left_is_no_directory_that_is_not_there() {
+    let blobs = RecordingBlobs::default();
+    let root = small().write(&blobs);
+    blobs.plant(BlobKind::Node, root.id, b"no node");
+    for path in ["/", "/srv/app", "/srv/app/a.txt"] {
+        let found = entries::below(&blobs, &root, path.as_bytes(), Depth::Children);
+        assert_eq!(given(found.unwrap()), (vec![], vec!["what lies from / on".to_owned()]));
+        let error = cat::open(&blobs, &root, path.as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Tree(_)), "{error}");
+    }
+}
+
+#[test]
+fn of_what_one_side_can_not_tell_a_diff_says_nothing() {
+    let (old, mut new) = (long(600), long(600));
+    for n in 0..600 {
+        new.file(&format!("/two/file-{n:06}"), "another");
+    }
+    new.file("/one/new", "new");
+    // Everything of /two differs, one file is new: there is nothing else to tell.
+    let scopes = [
+        Scope::default(),
+        Scope { old: key_of_path(b"/one").unwrap(), new: key_of_path(b"/two").unwrap() },
+    ];
+    let whole = RecordingBlobs::default();
+    let roots = [&old, &new].map(|files| files.write(&whole));
+    for scope in &scopes {
+        let (all, _) = differences(&whole, (&old, &new), scope);
+        for (root, node) in roots
+            .iter()
+            .flat_map(|root| nodes_below(&whole, root).into_iter().map(move |n| (root, n)))
+        {
+            let blobs = RecordingBlobs::default();
+            old.write(&blobs);
+            new.write(&blobs);
+            blobs.plant(BlobKind::Node, node, b"no node");
+            let (mut told, mut lost) = (Vec::new(), 0);
+            for changed in diff::diff(&blobs, &roots[0], &roots[1], scope) {
+                let Ok(changed) = changed else {
+                    lost += 1;
+                    continue;
+                };
+                let path = String::from_utf8(changed.item().path()).unwrap();
+                told.push(format!("{} {path}", changed.modifier.letter()));
+            }
+            let is_true = told.iter().all(|line| all.contains(line));
+            assert!(is_true && (lost == 0) == (told.len() == all.len()), "{lost} of {root:?}");
+        }
+    }
 }

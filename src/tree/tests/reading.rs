@@ -91,6 +91,58 @@ proptest! {
     }
 
     #[test]
+    fn what_is_damaged_is_passed_by_and_nothing_false_is_told(
+        old in prop::collection::btree_map(0..900u32, 0..3u8, 300..700),
+        changes in prop::collection::btree_map(0..900u32, prop::option::of(0..3u8), 0..60),
+        damaged in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let blobs = RecordingBlobs::default();
+        let map = |small: &BTreeMap<u32, u8>| -> Map {
+            small.iter().map(|(&n, &byte)| (key(n), value(&[byte; 20]))).collect()
+        };
+        let (old_map, mut new) = (map(&old), old);
+        for (n, byte) in changes {
+            match byte {
+                Some(byte) => new.insert(n, byte),
+                None => new.remove(&n),
+            };
+        }
+        let new_map = map(&new);
+        let roots = [build(&blobs, &old_map), build(&blobs, &new_map)];
+        let mut nodes = Vec::new();
+        for root in &roots {
+            walk(&blobs, root, &mut |_, id| { nodes.push(*id); true }).unwrap();
+        }
+        for damaged in damaged {
+            blobs.plant(BlobKind::Node, nodes[damaged.index(nodes.len())], b"no node");
+        }
+        let in_none = |lost: &[KeyRange], key: &[u8]| !lost.iter().any(|lost| lost.holds(key));
+
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        let mut entries = iter(&blobs, &roots[0], KeyRange::all()).going_on();
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok((key, _)) => found.push(key.to_vec()),
+                Err(_) => lost.extend(entries.lost().cloned()),
+            }
+        }
+        let whole: Vec<_> = old_map.keys().filter(|key| in_none(&lost, key)).cloned().collect();
+        prop_assert_eq!(found, whole);
+
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        let mut differences = diff(&blobs, &roots[0], &roots[1]).going_on();
+        while let Some(change) = differences.next() {
+            match change {
+                Ok(change) => found.push(change),
+                Err(_) => lost.extend(differences.lost().cloned()),
+            }
+        }
+        let mut wanted = plain_diff(&old_map, &new_map);
+        wanted.retain(|change| in_none(&lost, &change.key));
+        prop_assert_eq!(found, wanted);
+    }
+
+    #[test]
     fn content_comes_back(
         parts in prop::collection::vec((0..40_000usize, any::<bool>()), 0..8),
         reads in prop::collection::vec((0..200_000u64, 0..50_000u64), 5),

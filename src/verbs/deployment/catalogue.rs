@@ -59,7 +59,8 @@ impl Collection {
     }
 }
 
-/// All collections, or those of one database, in the order of their names.
+/// All collections, or those of one database, in the order of their names. What can't be read is an
+/// error, and what can be read behind it follows.
 pub fn collections<'a, R: ReadBlobs>(
     reader: &'a R,
     root: &Root,
@@ -69,22 +70,30 @@ pub fn collections<'a, R: ReadBlobs>(
         Some(database) => KeyRange::with_prefix(&[database.as_bytes(), &[0]].concat()),
         None => KeyRange::all(),
     };
-    tree::iter(reader, root, range).map(|found| {
-        let (key, value) = found?;
+    tree::iter(reader, root, range).going_on().map(|found| {
+        let (key, value) = found.map_err(lost)?;
         Collection::of(&key, &value)
     })
 }
 
-/// The names of the databases, in order.
-pub fn databases<R: ReadBlobs>(reader: &R, root: &Root) -> Result<Vec<String>, Error<R::Error>> {
-    let mut names = Vec::new();
-    let mut iter = tree::iter(reader, root, KeyRange::all());
-    while let Some((key, _)) = iter.next().transpose()? {
-        let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
-        names.push(String::from_utf8_lossy(name).into_owned());
-        iter.seek(&[name, &[1]].concat());
-    }
-    Ok(names)
+fn lost<E: std::error::Error>(source: tree::Error<E>) -> Error<E> {
+    Error::Lost { what: "a part of the list of collections".to_owned(), source }
+}
+
+/// The names of the databases, in order. What can't be read is an error, and what can be read
+/// behind it follows.
+pub fn databases<'a, R: ReadBlobs>(
+    reader: &'a R,
+    root: &Root,
+) -> impl Iterator<Item = Result<String, Error<R::Error>>> + use<'a, R> {
+    let mut iter = tree::iter(reader, root, KeyRange::all()).going_on();
+    std::iter::from_fn(move || {
+        Some(iter.next()?.map_err(lost).map(|(key, _)| {
+            let name = key.split(|byte| *byte == 0).next().unwrap_or_default();
+            iter.seek(&[name, &[1]].concat());
+            String::from_utf8_lossy(name).into_owned()
+        }))
+    })
 }
 
 /// The collection of that name, if there is one.

@@ -13,7 +13,7 @@ use crate::{
     format::catalogue::DocumentKeys,
     repo::ReadBlobs,
     tree::{self, KeyRange, Root, Value},
-    verbs::{Error, address::Address},
+    verbs::{Error, Lost, address::Address},
 };
 
 /// What differs.
@@ -63,12 +63,14 @@ pub type Take<'t, B> = dyn FnMut(Change) -> ControlFlow<B> + 't;
 /// Gives every change to `take`, collection by collection, until it breaks. It costs what
 /// changed; equal subtrees are skipped unread. Documents in natural order (capped collections)
 /// have no place that stays theirs: of these, each that the other side lacks is told as added or
-/// removed, for which both sides are read whole.
+/// removed, for which both sides are read whole. Of documents that can't be read nothing is told,
+/// nor of what the other side has in their places; that goes to `lost`.
 pub fn diff<R: ReadBlobs, B>(
     reader: &R,
     old: Side<'_>,
     new: Side<'_>,
     take: &mut Take<'_, B>,
+    lost: &mut Lost<'_, R::Error>,
 ) -> Result<ControlFlow<B>, Error<R::Error>> {
     let (old, new) = (Selected::of(reader, old)?, Selected::of(reader, new)?);
     if old.id.is_some() || new.id.is_some() {
@@ -82,7 +84,7 @@ pub fn diff<R: ReadBlobs, B>(
         pairs.entry(name).or_default()[1] = Some(collection);
     }
     for (_, pair) in pairs {
-        if let ControlFlow::Break(broken) = one_pair(reader, pair, take)? {
+        if let ControlFlow::Break(broken) = one_pair(reader, pair, take, lost)? {
             return Ok(ControlFlow::Break(broken));
         }
     }
@@ -161,6 +163,7 @@ fn one_pair<R: ReadBlobs, B>(
     reader: &R,
     [old, new]: [Option<Collection>; 2],
     take: &mut Take<'_, B>,
+    lost: &mut Lost<'_, R::Error>,
 ) -> Result<ControlFlow<B>, Error<R::Error>> {
     let (Some(old), Some(new)) = (&old, &new) else {
         let (old, new) = (old.map(Box::new), new.map(Box::new));
@@ -182,8 +185,14 @@ fn one_pair<R: ReadBlobs, B>(
         let sides = [(&old.namespace, old_root), (&new.namespace, new_root)];
         return by_content(reader, sides, take);
     }
-    for change in tree::diff(reader, &old_root, &new_root) {
-        let tree::Change { key, old: was, new: now } = change?;
+    for change in tree::diff(reader, &old_root, &new_root).going_on() {
+        let tree::Change { key, old: was, new: now } = match change {
+            Ok(change) => change,
+            Err(source) => {
+                lost(Error::Lost { what: format!("documents of {}", new.namespace), source })?;
+                continue;
+            }
+        };
         let whose = if now.is_some() { new } else { old };
         let namespace = whose.namespace.clone();
         let flow =

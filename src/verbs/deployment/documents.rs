@@ -9,6 +9,7 @@ use crate::{
     document::{
         self, Element, OwnedValue,
         extjson::{Flavour, value_to_text},
+        namespace::Namespace,
         typed_id,
     },
     format::catalogue::DocumentKeys,
@@ -153,34 +154,45 @@ pub fn documents<'a, R: ReadBlobs>(
     };
     let (from, to) = (first(&bounds.from), first(&bounds.to));
     if collection.record.keys == DocumentKeys::Ordinal {
-        return Ok(Documents {
-            reader,
-            iter: tree::iter(reader, &root, KeyRange::all()),
-            from,
-            to,
-        });
+        return Ok(Documents::new(reader, collection, &root, KeyRange::all(), (from, to)));
     }
     let keys = [from.as_ref().map(key_of).transpose()?, to.as_ref().map(key_of).transpose()?];
     let bound = |key: &'_ Option<Vec<u8>>| key.clone().map_or(Bound::Unbounded, Bound::Included);
     let (from, to) = (bound(&keys[0]), bound(&keys[1]));
     let range = KeyRange::new(from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
-    Ok(Documents { reader, iter: tree::iter(reader, &root, range), from: None, to: None })
+    Ok(Documents::new(reader, collection, &root, range, (None, None)))
 }
 
-/// See `documents`.
+/// See `documents`. What can't be read is an error, and what can be read behind it follows.
 pub struct Documents<'a, R> {
     reader: &'a R,
+    namespace: Namespace,
     iter: tree::Iter<'a, R>,
+    /// The head and the key of the last one that was read.
+    last: Option<(Bytes, Bytes)>,
     /// Where keys say nothing about ids.
     from: Option<OwnedValue>,
     to: Option<OwnedValue>,
 }
 
-impl<R: ReadBlobs> Documents<'_, R> {
+impl<'a, R: ReadBlobs> Documents<'a, R> {
+    fn new(
+        reader: &'a R,
+        collection: &Collection,
+        root: &Root,
+        range: KeyRange,
+        (from, to): (Option<OwnedValue>, Option<OwnedValue>),
+    ) -> Self {
+        let namespace = collection.namespace.clone();
+        let iter = tree::iter(reader, root, range).going_on();
+        Documents { reader, namespace, iter, last: None, from, to }
+    }
+
     /// The next one's key and value, without the bytes of a long document.
     pub fn next_value(&mut self) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
-        for found in self.iter.by_ref() {
-            let (key, value) = found?;
+        while let Some(found) = self.iter.next() {
+            let (key, value) = found.map_err(|error| self.lost(error))?;
+            self.last = Some((value.head.clone(), key.clone()));
             let compared = |bound: &OwnedValue| order(&value.head, bound);
             let is_below =
                 self.from.as_ref().is_some_and(|b| compared(b).is_none_or(Ordering::is_lt));
@@ -195,7 +207,24 @@ impl<R: ReadBlobs> Documents<'_, R> {
 
     fn step(&mut self) -> Result<Option<Document>, Error<R::Error>> {
         let Some((key, value)) = self.next_value()? else { return Ok(None) };
-        Ok(Some(Document { key, bytes: content(self.reader, &value)? }))
+        match content(self.reader, &value) {
+            Ok(bytes) => Ok(Some(Document { key, bytes })),
+            Err(Error::Tree(source)) => {
+                let what = format!("{}/{}", self.namespace, id_text(&value.head, &key));
+                Err(Error::Lost { what, source })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nobody knows how many documents are in a node that can't be read.
+    fn lost(&self, source: tree::Error<R::Error>) -> Error<R::Error> {
+        let namespace = &self.namespace;
+        let what = match &self.last {
+            Some((head, key)) => format!("what follows {namespace}/{}", id_text(head, key)),
+            None => format!("the beginning of {namespace}"),
+        };
+        Error::Lost { what, source }
     }
 }
 

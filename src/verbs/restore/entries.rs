@@ -56,7 +56,8 @@ impl<'g, R: ReadBlobs> Scope<'g, R> {
     where
         V: Visit<Blobs = R>,
     {
-        let mut iter = tree::iter(self.ground.reader, &self.root, self.range.clone());
+        let range = self.range.clone();
+        let mut iter = tree::iter(self.ground.reader, &self.root, range).going_on();
         let mut last_key = Vec::new();
         while let Some(entry) = iter.next() {
             match entry {
@@ -69,7 +70,6 @@ impl<'g, R: ReadBlobs> Scope<'g, R> {
                 }
                 Err(error) if self.ground.is_damaged(&error) => {
                     walk.visitor().lost(&last_key, &error)?;
-                    iter.go_on_past_error();
                 }
                 Err(error) => return Err(error.into()),
             }

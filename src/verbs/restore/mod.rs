@@ -36,6 +36,8 @@ use crate::{
     tree::{self, Root},
 };
 
+pub(super) use tally::one_line;
+
 pub use judge::Conflict;
 pub use plan::Plan;
 pub use select::{BadPattern, Selection};
@@ -73,13 +75,7 @@ pub struct Ground<'a, R: ReadBlobs> {
 
 impl<R: ReadBlobs> Ground<'_, R> {
     pub(self) fn is_damaged(&self, error: &tree::Error<R::Error>) -> bool {
-        match error {
-            tree::Error::Read { source, .. } => (self.is_damage)(source),
-            tree::Error::Damaged { .. } | tree::Error::ChunkLength { .. } | tree::Error::Piece => {
-                true
-            }
-            _ => false,
-        }
+        error.is_damage(self.is_damage)
     }
 }
 

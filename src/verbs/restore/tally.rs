@@ -163,7 +163,7 @@ pub(super) fn shown(key: &[u8]) -> String {
 }
 
 /// The error and its causes.
-pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+pub(in crate::verbs) fn one_line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,6 +1,7 @@
 //! The binary as scripts and people meet it: exit codes, JSON, passwords, variables, pipes.
 
 mod codes;
+pub mod damaged;
 mod interrupts;
 mod json;
 mod lists;

@@ -3,7 +3,7 @@
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
 use super::scene::{Scene, commit};
-use crate::cli::Desk;
+use crate::cli::{Desk, damaged};
 
 /// Two snapshots of a shop, a day's work between them.
 pub fn shop() -> Desk {
@@ -295,4 +295,51 @@ fn packs(desk: &Desk) -> Vec<(u64, std::path::PathBuf)> {
         }
     }
     found
+}
+
+#[test]
+fn documents_that_are_not_damaged_are_listed_found_and_dumped() {
+    let desk = Desk::new();
+    desk.init();
+    let text = |seed: u64| {
+        let mut bytes = vec![0; 3_000];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        hex::encode(bytes)
+    };
+    let document = |n: u64| format!("{{\"_id\":{n},\"text\":\"{}\"}}", text(n));
+    let documents: Vec<String> = (0..400).map(document).collect();
+    let mut scene = Scene::default();
+    let all: Vec<&str> = documents.iter().map(String::as_str).collect();
+    scene.collection("shop", "big", &all);
+    commit(&desk.path("repository"), "correct horse", &scene);
+    let old = damaged::packs(&desk);
+    scene.collection("shop", "big", &all[1..]);
+    scene.collection("shop", "whole", &["{\"_id\":1}"]);
+    commit(&desk.path("repository"), "correct horse", &scene);
+    damaged::rot(&old);
+    for number in [0, 1] {
+        let place = format!("latest~{number}:shop.big");
+        let ls = desk.run(&["ls", &place]);
+        assert_eq!(ls.code, 13, "{}", ls.err);
+        assert!(ls.err.starts_with("cannot read what follows shop.big/"), "{}", ls.err);
+        let left = ls.out.lines().count();
+        assert!((1..399).contains(&left), "{left}");
+        for arguments in [
+            &["find", &place, "--query", "{}"][..],
+            &["dump", &place, "--format", "jsonl", "--out", "-"],
+        ] {
+            let found = desk.run(arguments);
+            assert_eq!((found.code, found.out.lines().count()), (13, left), "{}", found.err);
+        }
+        let out = format!("dump{number}");
+        let dump =
+            desk.run(&["dump", &format!("latest~{number}"), "--out", &out, "--format", "jsonl"]);
+        assert_eq!(dump.code, 13, "{}", dump.err);
+        let dumped = std::fs::read_to_string(desk.path(&out).join("shop/big.jsonl")).unwrap();
+        assert_eq!(dumped.lines().count(), left);
+        assert_eq!(desk.path(&out).join("shop/whole.jsonl").exists(), number == 0);
+    }
+    // What is damaged is the same on both sides, and nobody need read it.
+    let same = desk.ok(&["diff", "-q", "latest~1:shop", "latest:shop"]);
+    assert!(same.contains("-    shop.big/0\n"), "{same}");
 }

@@ -67,7 +67,8 @@ fn an_address_leads_to_what_is_there() {
     assert_eq!(of("shop.a.b"), "collection shop.a.b");
     assert_eq!(of("sho"), "the snapshot has no database sho");
     assert_eq!(of("shop.order"), "the snapshot has no collection shop.order");
-    assert_eq!(deployment::databases(&blobs, &root).unwrap(), ["shop", "shop2"]);
+    let databases: Result<Vec<_>, _> = deployment::databases(&blobs, &root).collect();
+    assert_eq!(databases.unwrap(), ["shop", "shop2"]);
     let names = |database| -> Vec<String> {
         let all = deployment::collections(&blobs, &root, database);
         all.map(|found| found.unwrap().namespace.to_string()).collect()

@@ -1,0 +1,101 @@
+//! What is damaged is named, and what is not is shown: 13 is an exit code, not the end of a list.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
+
+use super::{Desk, Said};
+
+const FILES: u64 = 400;
+
+/// Files whose content stands in their entries, and fills several leaves.
+fn write_files(desk: &Desk, seed: u64) {
+    for number in 0..FILES {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[seed, number].map(u64::to_le_bytes).concat());
+        let mut bytes = vec![0; 6_000];
+        hasher.finalize_xof().fill(&mut bytes);
+        desk.write(&format!("data/f{number:03}"), "");
+        fs::write(desk.path(&format!("data/f{number:03}")), bytes).unwrap();
+    }
+}
+
+pub fn packs(desk: &Desk) -> Vec<PathBuf> {
+    let folders = fs::read_dir(desk.path("repository/packs")).unwrap();
+    folders
+        .flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|pack| pack.unwrap().path())
+        .collect()
+}
+
+/// A bit of the largest of them, in the middle.
+pub fn rot(packs: &[PathBuf]) {
+    let length = |path: &&PathBuf| fs::metadata(path).unwrap().len();
+    let path = packs.iter().max_by_key(length).unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Of two snapshots of other files by the same names, the older one is damaged.
+fn damaged() -> Desk {
+    let desk = Desk::new();
+    desk.init();
+    write_files(&desk, 1);
+    desk.ok(&["backup", "data"]);
+    let old = packs(&desk);
+    write_files(&desk, 2);
+    desk.ok(&["backup", "data"]);
+    rot(&old);
+    desk
+}
+
+fn told(said: &Said, start: &str) {
+    assert_eq!(said.code, 13, "{}\n{}", said.out, said.err);
+    assert_eq!(said.err.lines().next().unwrap().find(start), Some(0), "{}", said.err);
+    assert!(said.err.contains("hint: `icecore check --read-data`"), "{}", said.err);
+}
+
+#[test]
+fn what_is_not_damaged_is_listed_found_and_compared() {
+    let desk = damaged();
+    let names = |out: &str, start: &str| {
+        out.lines().filter(|line| line.starts_with(start) && line.contains("/data/f")).count()
+    };
+    let ls = desk.run(&["ls", "latest~1"]);
+    told(&ls, "cannot read what lies from /");
+    let left = names(&ls.out, "/");
+    assert!((1..FILES as usize).contains(&left), "{left}");
+    let restored = desk.run(&["restore", "latest~1", "--target", "back"]);
+    assert_eq!(restored.code, 13, "{}", restored.err);
+    let back = desk.path("back").join(desk.text("data").trim_start_matches('/'));
+    assert_eq!(fs::read_dir(back).unwrap().count(), left, "a restore brings all that is listed");
+
+    let found = desk.run(&["find", "f*"]);
+    told(&found, "cannot read snapshot ");
+    assert_eq!(names(&found.out, "/"), left + FILES as usize);
+    let compared = desk.run(&["diff", "latest~1", "latest"]);
+    told(&compared, "cannot read what lies from /");
+    assert_eq!((names(&compared.out, "M"), names(&compared.out, "")), (left, left));
+    told(&desk.run(&["stats"]), "cannot read snapshot ");
+
+    let mut lost = (0..FILES).map(|n| format!("{}/f{n:03}", desk.text("data")));
+    let lost = lost.find(|path| !ls.out.contains(&format!("{path}\n"))).unwrap();
+    let history = desk.run(&["history", &lost]);
+    told(&history, "cannot read snapshot ");
+    assert_eq!(history.out.lines().filter(|line| line.starts_with("+  ")).count(), 1);
+    told(&desk.run(&["ls", &format!("latest~1:{lost}")]), "cannot read what lies from /");
+    let cat = desk.run(&["cat", &format!("latest~1:{lost}")]);
+    told(&cat, "error: cannot read the snapshot");
+    for verb in ["ls", "stats"] {
+        desk.ok(&[verb, "latest"]);
+    }
+    let json = desk.run(&["ls", "latest~1", "--json"]);
+    let error = super::lines(&json.err).remove(0);
+    assert_eq!((&error["message_type"], json.code), (&"error".into(), 13));
+    assert!(error["item"].as_str().unwrap().starts_with("what lies from /"), "{error}");
+}
