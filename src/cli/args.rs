@@ -1,6 +1,6 @@
 //! The command line as clap reads it: what holds for every verb, and the list of verbs.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, builder::RangedI64ValueParser};
 
@@ -43,7 +43,7 @@ pub struct Global {
     /// Where the repository is: `/srv/backup`, `s3:https://host:port/bucket/prefix` or
     /// `s3:bucket/prefix` [env: ICECORE_REPOSITORY]
     #[arg(short, long, global = true, value_name = "REPO")]
-    pub repo: Option<String>,
+    pub repo: Option<OsString>,
 
     /// Read where the repository is from this file [env: ICECORE_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "FILE")]

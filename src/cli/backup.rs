@@ -111,7 +111,7 @@ pub struct LeaveOut {
     /// Leave out the content of directories that hold such a file
     /// (NAME:HEADER: if it begins with HEADER)
     #[arg(long, value_name = "NAME[:HEADER]")]
-    pub exclude_if_present: Vec<String>,
+    pub exclude_if_present: Vec<OsString>,
 
     /// Leave out the content of cache directories (those with a CACHEDIR.TAG)
     #[arg(long)]
@@ -140,7 +140,7 @@ pub struct Elsewhere {
 
     /// The name of that file
     #[arg(long, value_name = "NAME", default_value = "stdin")]
-    pub stdin_filename: String,
+    pub stdin_filename: OsString,
 
     /// Run the command in the arguments and store its output as one file; a command that fails
     /// makes no snapshot
@@ -305,7 +305,7 @@ fn walk_options(leave_out: &LeaveOut) -> Result<(WalkOptions, Vec<String>), Fail
         patterns.extend(files::patterns_in(&text).map(str::to_owned));
     }
     let excludes = Excludes::new(patterns.iter().map(String::as_str)).map_err(Failure::usage)?;
-    let tag = |text: &String| Tag::parse(text.as_bytes()).map_err(Failure::usage);
+    let tag = |typed: &OsString| Tag::parse(typed.as_bytes()).map_err(Failure::usage);
     let tags = leave_out.exclude_if_present.iter().map(tag).collect::<Result<_, Failure>>()?;
     let options = WalkOptions {
         excludes,
@@ -318,8 +318,7 @@ fn walk_options(leave_out: &LeaveOut) -> Result<(WalkOptions, Vec<String>), Fail
 }
 
 fn stream(args: &Args, now: Timestamp) -> Result<Stream, Failure> {
-    let name = args.elsewhere.stdin_filename.trim_start_matches('/');
-    let path = format!("/{name}").into_bytes();
+    let path = [b"/", args.elsewhere.stdin_filename.as_bytes()].concat();
     let now = Time { seconds: now.as_second(), nanos: now.subsec_nanosecond().unsigned_abs() };
     let stream = if args.elsewhere.stdin_from_command {
         let command: Vec<OsString> = args.paths.iter().map(|part| part.clone().into()).collect();

@@ -1,6 +1,6 @@
 //! `icecore cat`: the bytes of a file, a document, or a record of the repository as JSON.
 
-use std::ops::ControlFlow;
+use std::{ffi::OsString, ops::ControlFlow, os::unix::ffi::OsStrExt};
 
 use icecore::{
     repo::{self, Kept, Repository},
@@ -40,7 +40,7 @@ Examples:
 pub struct Args {
     /// A file or a document in a snapshot; or `config`; or `snapshot` and its name
     #[arg(value_name = "SNAPSHOT:PLACE", required = true, num_args = 1..=2)]
-    pub what: Vec<String>,
+    pub what: Vec<OsString>,
 
     /// How a document is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "relaxed")]
@@ -51,22 +51,23 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
-    let words: Vec<&str> = args.what.iter().map(String::as_str).collect();
+    let words: Vec<&[u8]> = args.what.iter().map(|word| word.as_bytes()).collect();
     let filter = args.filter.to_select()?;
     match words[..] {
-        ["config"] => {
+        [b"config"] => {
             let repository = open::open(global)?;
             screen.document(repository.config())?;
         }
-        ["snapshot", name] => {
-            let name = name.parse()?;
+        [b"snapshot", name] => {
+            let name = String::from_utf8_lossy(name).parse()?;
             let repository = open::open(global)?;
             let all = open::shelf(&repository)?;
             screen.document(&snapshots::document(select::one(&all, &name, &filter)?))?;
         }
-        [text] => {
-            let reference: Reference = text.parse()?;
+        [typed] => {
+            let reference = Reference::parse(typed)?;
             if reference.place == Place::Whole {
+                let text = String::from_utf8_lossy(typed);
                 let what = format!(
                     "`{text}` names no file and no document: wanted `{text}:/path/of/the/file` \
                      or `{text}:db.collection/ID`"
@@ -92,12 +93,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
 fn show_file(
     repository: &Repository,
     kept: &Kept,
-    path: &str,
+    path: &[u8],
     screen: &mut Screen,
 ) -> Result<(), Failure> {
     let root = open::files(kept)?;
     let reader = repository.reader()?;
-    let file = cat::open(&reader, &root, path.as_bytes())?;
+    let file = cat::open(&reader, &root, path)?;
     let written = cat::read(&reader, &file, &mut |bytes| match screen.bytes(&bytes) {
         Ok(()) => ControlFlow::Continue(()),
         Err(failure) => ControlFlow::Break(failure),

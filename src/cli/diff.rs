@@ -1,6 +1,6 @@
 //! `icecore diff`: what changed from one snapshot to another.
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{ffi::OsString, ops::ControlFlow, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use icecore::{
     format::entry::{self, Kind},
@@ -48,11 +48,11 @@ Examples:
 pub struct Args {
     /// The older one, and perhaps a place in it
     #[arg(value_name = "SNAPSHOT[:PLACE]")]
-    pub from: String,
+    pub from: OsString,
 
     /// The newer one, and perhaps a place in it; or a server as it is now
     #[arg(value_name = "SNAPSHOT[:PLACE]|mongodb://HOST[/DB]")]
-    pub to: String,
+    pub to: OsString,
 
     /// Show also what changed in nothing but mode, owner, times or attributes
     #[arg(long)]
@@ -70,7 +70,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if deployment_arguments::is_uri(Path::new(&args.to)) {
         return live(args, global, screen);
     }
-    let (from, to): (Reference, Reference) = (args.from.parse()?, args.to.parse()?);
+    let from = Reference::parse(args.from.as_bytes())?;
+    let to = Reference::parse(args.to.as_bytes())?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
@@ -123,7 +124,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
 
 /// A snapshot's collections, or those of one place, and what the server has.
 fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
-    let from: Reference = args.from.parse()?;
+    let from = Reference::parse(args.from.as_bytes())?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let old = select::one(&all, &from.name, &args.filter.to_select()?)?;
@@ -255,7 +256,7 @@ fn files(
     with_metadata: bool,
     (screen, losses): (&mut Screen, &mut Losses),
 ) -> Result<Tally, Failure> {
-    let key = |path: Option<&str>| entry::key_of_path(path.unwrap_or("/").as_bytes());
+    let key = |path: Option<&[u8]>| entry::key_of_path(path.unwrap_or(b"/"));
     let scope = Scope { old: key(from.path()?)?, new: key(to.path()?)? };
     let (old_root, new_root) = (open::files(old)?, open::files(new)?);
     let mut tally = Tally::default();

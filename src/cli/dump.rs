@@ -1,6 +1,6 @@
 //! `icecore dump`: collections of a snapshot as files that other tools take.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use icecore::{
     repo::{Kept, Reader},
@@ -39,7 +39,7 @@ Examples:
 pub struct Args {
     /// The snapshot, and perhaps a database or collection in it
     #[arg(value_name = "SNAPSHOT[:DB[.COLLECTION]]")]
-    pub snapshot: String,
+    pub snapshot: OsString,
 
     /// The directory to write below; made when it is missing. `-`: one collection's documents to
     /// standard output
@@ -67,7 +67,7 @@ pub enum Format {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
-    let reference: Reference = args.snapshot.parse()?;
+    let reference: Reference = Reference::parse(args.snapshot.as_bytes())?;
     let to_stdout = args.out.as_os_str() == "-";
     if to_stdout && (args.gzip || screen.json) {
         let what = "`--gzip` and `--json` are for directories, not for `--out -`";

@@ -1,6 +1,6 @@
 //! The flags that choose snapshots, the same for every verb that takes several.
 
-use std::path::Path;
+use std::{ffi::OsString, path::Path};
 
 use icecore::{mongo::shown_uri, verbs::select};
 
@@ -19,18 +19,19 @@ pub struct Filter {
 
     /// Only snapshots of this path, or mongodb:// deployment; given more than once, of all of them
     #[arg(long, value_name = "PATH")]
-    path: Vec<String>,
+    path: Vec<OsString>,
 }
 
 impl Filter {
     /// Relative paths are those of the working directory, as `backup` takes them.
     pub fn to_select(&self) -> Result<select::Filter, Failure> {
-        let absolute = |path: &String| {
+        let absolute = |path: &OsString| {
+            let text = path.to_string_lossy();
             if is_uri(Path::new(path)) {
-                return Ok(shown_uri(path));
+                return Ok(shown_uri(&text));
             }
             let absolute = std::path::absolute(path).map_err(|error| {
-                Failure::while_doing(format!("cannot make `{path}` an absolute path"), error)
+                Failure::while_doing(format!("cannot make `{text}` an absolute path"), error)
             })?;
             Ok(absolute.to_string_lossy().into_owned())
         };

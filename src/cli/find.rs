@@ -1,5 +1,10 @@
 //! `icecore find`: in which snapshots a file is, or which documents of a collection.
 
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+};
+
 use icecore::{
     format::{catalogue::CollectionKind, entry::FileType},
     repo::{self, Kept, Reader},
@@ -46,7 +51,7 @@ Examples:
 pub struct Args {
     /// What to look for, or in which collections
     #[arg(value_name = "PATTERN|SNAPSHOT:COLLECTION", required = true)]
-    pub patterns: Vec<String>,
+    pub patterns: Vec<OsString>,
 
     /// Only in these snapshots; may be given more than once
     #[arg(short, long, value_name = "SNAPSHOT")]
@@ -122,8 +127,11 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
 fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let asked = &args.documents;
     let query = asked.query.as_ref().map(|text| document::query(text)).transpose()?;
-    let references: Vec<Reference> =
-        args.patterns.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let references: Vec<Reference> = args
+        .patterns
+        .iter()
+        .map(|typed| Reference::parse(typed.as_bytes()))
+        .collect::<Result<_, _>>()?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
@@ -131,7 +139,8 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
     let (mut written, mut losses) = (Documents::new(asked.format), Losses::new(screen));
     let mut left = asked.limit.unwrap_or(u64::MAX);
     let bounds = Bounds { from: asked.id_from.clone(), to: asked.id_to.clone() };
-    for (reference, text) in references.iter().zip(&args.patterns) {
+    for (reference, typed) in references.iter().zip(&args.patterns) {
+        let text = typed.to_string_lossy();
         let Place::Mongodb(address) = &reference.place else {
             return Err(Failure::Usage(format!(
                 "`{text}` names no collection: documents are in one"
@@ -168,8 +177,10 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
 
 fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
     let names = select::names(&args.snapshot)?;
+    let (patterns, plain) = sorted(&args.patterns)?;
     let matcher = Matcher::new(&find::Options {
-        patterns: args.patterns.clone(),
+        patterns,
+        names: plain,
         ignore_case: args.ignore_case,
         file_type: args.kind.map(|kind| match kind {
             Kind::File => FileType::File,
@@ -183,8 +194,8 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     let filter = args.filter.to_select()?;
     let chosen = select::several(&all, &names, &filter)?;
     let reader = repository.reader()?;
-    for text in &args.patterns {
-        let what = match place(text, &all, &filter, &reader) {
+    for typed in &args.patterns {
+        let what = match place(typed, &all, &filter, &reader) {
             None => continue,
             Some(Found::Database(_)) => "a database: `icecore ls` shows its collections",
             Some(Found::Document(..)) => "one document: `icecore cat` shows it",
@@ -193,7 +204,7 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
                  `icecore ls` shows their ids"
             }
         };
-        return Err(Failure::Usage(format!("`{text}` is {what}")));
+        return Err(Failure::Usage(format!("`{}` is {what}", typed.to_string_lossy())));
     }
     let (mut documents, mut losses) = (Vec::new(), Losses::new(screen));
     for kept in chosen {
@@ -223,9 +234,29 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     Ok(losses.end())
 }
 
+/// What is text, for patterns, and what is not: names as they are.
+fn sorted(typed: &[OsString]) -> Result<(Vec<String>, Vec<Vec<u8>>), Failure> {
+    let (mut patterns, mut names) = (Vec::new(), Vec::new());
+    for typed in typed {
+        match typed.to_str() {
+            Some(text) => patterns.push(text.to_owned()),
+            None if typed.as_bytes().iter().any(|byte| b"*?[{".contains(byte)) => {
+                let text = typed.to_string_lossy();
+                let what = format!("`{text}` is not UTF-8, and so can be a name but no pattern");
+                return Err(Failure::Usage(what));
+            }
+            None => names.push(typed.as_bytes().to_vec()),
+        }
+    }
+    Ok((patterns, names))
+}
+
 /// What could be a pattern, but is a place among the collections of a snapshot.
-fn place(text: &str, all: &[Kept], filter: &select::Filter, reader: &Reader) -> Option<Found> {
-    let Ok(Reference { name, place: Place::Mongodb(address) }) = text.parse() else { return None };
+fn place(typed: &OsStr, all: &[Kept], filter: &select::Filter, reader: &Reader) -> Option<Found> {
+    let Ok(Reference { name, place: Place::Mongodb(address) }) = Reference::parse(typed.as_bytes())
+    else {
+        return None;
+    };
     let kept = select::one(all, &name, filter).ok()?;
     let root = deployment::catalogue_root(&kept.snapshot)?;
     deployment::resolve(reader, &root, &address).ok()

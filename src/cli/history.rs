@@ -1,5 +1,7 @@
 //! `icecore history`: every version of one file or one document.
 
+use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+
 use icecore::{
     document::fields,
     repo::Kept,
@@ -37,7 +39,7 @@ Examples:
 pub struct Args {
     /// A path, or `db.collection/ID`
     #[arg(value_name = "PLACE")]
-    pub place: String,
+    pub place: OsString,
 
     /// Show also the snapshots that changed nothing
     #[arg(long)]
@@ -48,12 +50,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
-    let address = match args.place.starts_with('/') {
+    let text = args.place.to_string_lossy();
+    let address = match args.place.as_bytes().starts_with(b"/") {
         true => None,
-        false => Some(args.place.parse::<Address>()?),
+        false => Some(text.parse::<Address>()?),
     };
     if address.as_ref().is_some_and(|address| address.readings().count() < 2) {
-        let what = format!("`{0}` is no document: wanted `db.collection/ID`", args.place);
+        let what = format!("`{text}` is no document: wanted `db.collection/ID`");
         return Err(Failure::Usage(what));
     }
     let repository = open::open(global)?;
@@ -65,7 +68,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     for (group, snapshots) in select::grouped(&chosen, GroupBy::default()) {
         let steps = match &address {
             Some(address) => history::of_document(&reader, &snapshots, address, &mut lost)?,
-            None => history::of_path(&reader, &snapshots, &args.place, &mut lost)?,
+            None => history::of_path(&reader, &snapshots, args.place.as_bytes(), &mut lost)?,
         };
         if steps.is_empty() {
             continue;
@@ -80,7 +83,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     }
     let exit = losses.end();
     if !is_found && exit == Exit::Done {
-        let what = format!("no snapshot has {}", args.place);
+        let what = format!("no snapshot has {text}");
         return Err(Failure::Because(what.into()));
     }
     Ok(exit)

@@ -1,5 +1,7 @@
 //! `icecore ls`: what is in a snapshot.
 
+use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+
 use icecore::{
     repo::{Kept, Repository},
     tree::Root,
@@ -42,11 +44,11 @@ Examples:
 pub struct Args {
     /// The snapshot, and perhaps a place in it
     #[arg(value_name = "SNAPSHOT[:PLACE]")]
-    pub snapshot: String,
+    pub snapshot: OsString,
 
     /// Only these paths
     #[arg(value_name = "PATH")]
-    pub paths: Vec<String>,
+    pub paths: Vec<OsString>,
 
     /// Show mode, owner, size and time; of documents, their size
     #[arg(short, long)]
@@ -61,12 +63,12 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
-    let reference: Reference = args.snapshot.parse()?;
-    let mut paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.clone().into_bytes()).collect();
+    let reference: Reference = Reference::parse(args.snapshot.as_bytes())?;
+    let mut paths: Vec<Vec<u8>> = args.paths.iter().map(|path| path.as_bytes().to_vec()).collect();
     let address = match &reference.place {
         Place::Whole => None,
         Place::Path(path) => {
-            paths.push(path.clone().into_bytes());
+            paths.push(path.clone());
             None
         }
         Place::Mongodb(address) => Some(address),

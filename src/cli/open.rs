@@ -1,6 +1,13 @@
 //! From flags and variables to an open repository.
 
-use std::{error::Error as _, fs, path::PathBuf, sync::Arc};
+use std::{
+    error::Error as _,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use etcetera::BaseStrategy;
 use icecore::{
@@ -72,12 +79,11 @@ impl Place {
     /// Flags first, then the environment. Two of one rank contradict each other.
     pub fn find(global: &Global) -> Result<Place, Failure> {
         let flags = (global.repo.clone(), global.repository_file.clone());
-        let text = match named(flags, "--repo and --repository-file")? {
-            Some(text) => text,
+        let typed = match named(flags, "--repo and --repository-file")? {
+            Some(typed) => typed,
             None => named_by_environment()?,
         };
-        let location =
-            location::parse(text.trim_end_matches(['\r', '\n'])).map_err(Failure::usage)?;
+        let location = location::parse_bytes(line_of(typed.as_bytes())).map_err(Failure::usage)?;
         let options = location::StoreOptions {
             options: environment::of_stores().into_iter().chain(global.option.clone()).collect(),
             limit_upload_kib: global.limit_upload.map(u64::from),
@@ -97,6 +103,12 @@ impl Place {
     }
 }
 
+/// Without what ends it.
+fn line_of(bytes: &[u8]) -> &[u8] {
+    let last = bytes.iter().rposition(|byte| !b"\r\n".contains(byte));
+    &bytes[..last.map_or(0, |last| last + 1)]
+}
+
 /// Else nothing would be seen for as long as it is tried again.
 fn tell_outage(error: &store::Error, json: bool) {
     let (mut message, mut cause) = (error.to_string(), error.source());
@@ -111,26 +123,27 @@ fn tell_outage(error: &store::Error, json: bool) {
     }
 }
 
-fn named_by_environment() -> Result<String, Failure> {
-    let text = environment::text("ICECORE_REPOSITORY")?;
+fn named_by_environment() -> Result<OsString, Failure> {
+    let typed = environment::path("ICECORE_REPOSITORY").map(PathBuf::into_os_string);
     let file = environment::path("ICECORE_REPOSITORY_FILE");
     let both = "ICECORE_REPOSITORY and ICECORE_REPOSITORY_FILE";
-    named((text, file), both)?.ok_or_else(|| {
+    named((typed, file), both)?.ok_or_else(|| {
         Failure::Usage("which repository? name it with --repo, or set ICECORE_REPOSITORY".into())
     })
 }
 
 fn named(
-    (text, file): (Option<String>, Option<PathBuf>),
+    (typed, file): (Option<OsString>, Option<PathBuf>),
     both: &str,
-) -> Result<Option<String>, Failure> {
-    match (text, file) {
+) -> Result<Option<OsString>, Failure> {
+    match (typed, file) {
         (Some(_), Some(_)) => Err(Failure::Usage(format!("{both} exclude each other"))),
-        (Some(text), None) => Ok(Some(text)),
+        (Some(typed), None) => Ok(Some(typed)),
         (None, Some(file)) => {
             let what = format!("cannot read the repository's place from {}", file.display());
-            let text = fs::read_to_string(file).map_err(|e| Failure::while_doing(what, e))?;
-            Ok(text.lines().next().map(str::to_owned))
+            let bytes = fs::read(file).map_err(|e| Failure::while_doing(what, e))?;
+            let line = bytes.split(|&byte| byte == b'\n').next().filter(|_| !bytes.is_empty());
+            Ok(line.map(|line| OsStr::from_bytes(line).to_owned()))
         }
         (None, None) => Ok(None),
     }

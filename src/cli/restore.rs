@@ -1,6 +1,8 @@
 //! `icecore restore`: files back to where they are wanted.
 
 use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -49,7 +51,7 @@ pub struct Args {
     /// The snapshot, and perhaps a path in it that becomes the target, or a database, collection
     /// or document (`db.collection/ID`)
     #[arg(value_name = "SNAPSHOT[:PLACE]")]
-    pub snapshot: String,
+    pub snapshot: OsString,
 
     /// The directory to restore files below; made when it is missing
     #[arg(short, long, value_name = "DIR")]
@@ -117,7 +119,7 @@ fn collections(
     global: &Global,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
-    let reference: Reference = args.snapshot.parse()?;
+    let reference = Reference::parse(args.snapshot.as_bytes())?;
     let only_files = [
         (!args.include.is_empty(), "--include"),
         (!args.exclude.is_empty(), "--exclude"),
@@ -147,11 +149,11 @@ fn files(
     global: &Global,
     screen: &mut Screen,
 ) -> Result<Exit, Failure> {
-    let reference: Reference = args.snapshot.parse()?;
+    let reference = Reference::parse(args.snapshot.as_bytes())?;
     let selection = Selection::new(&args.include, &args.exclude).map_err(Failure::usage)?;
     let options = restore::Options {
         target: target.to_owned(),
-        subpath: reference.path()?.unwrap_or_default().as_bytes().to_vec(),
+        subpath: reference.path()?.unwrap_or_default().to_vec(),
         selection,
         conflict: match args.conflict.unwrap_or(Conflict::Overwrite) {
             Conflict::Merge => {

@@ -131,6 +131,7 @@ pub fn run(
         Place::Whole => Scope::default(),
         Place::Mongodb(address) => verb::scope_of(repository, kept, address)?,
         Place::Path(path) => {
+            let path = String::from_utf8_lossy(path);
             let what = format!("{path} is a path of files: `--target DIR` restores those");
             return Err(Failure::Usage(what));
         }

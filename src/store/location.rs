@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fmt,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -52,6 +54,20 @@ pub struct StoreOptions {
     pub limit_upload_kib: Option<u64>,
     pub limit_download_kib: Option<u64>,
     pub on_outage: Option<OnOutage>,
+}
+
+/// The same of any bytes: what is not UTF-8 can be a path only.
+pub fn parse_bytes(typed: &[u8]) -> Result<Location, Error> {
+    let text = String::from_utf8_lossy(typed);
+    let path = typed.strip_prefix(b"local:").unwrap_or(typed);
+    match parse(&text)? {
+        Location::Local(_) => Ok(Location::Local(OsStr::from_bytes(path).into())),
+        Location::S3(_) if str::from_utf8(typed).is_err() => {
+            let why = "the name of a bucket and its prefix are UTF-8";
+            Err(Error::new(ErrorKind::BadLocation { why }, "use", text))
+        }
+        bucket => Ok(bucket),
+    }
 }
 
 pub fn parse(text: &str) -> Result<Location, Error> {

@@ -17,6 +17,8 @@ use crate::{
 pub struct Options {
     /// With a slash: of whole paths; without: of names.
     pub patterns: Vec<String>,
+    /// The same, byte by byte: a name that is not UTF-8 can be no pattern.
+    pub names: Vec<Vec<u8>>,
     pub ignore_case: bool,
     /// Only entries of this sort.
     pub file_type: Option<FileType>,
@@ -35,6 +37,8 @@ pub struct BadPattern {
 pub struct Matcher {
     names: GlobSet,
     paths: GlobSet,
+    /// Names and paths as they are.
+    plain: Vec<Vec<u8>>,
     file_type: Option<FileType>,
 }
 
@@ -48,7 +52,8 @@ impl Matcher {
             }
             set.build().map_err(|source| BadPattern { pattern: options.patterns.join(" "), source })
         };
-        Ok(Matcher { names: set(false)?, paths: set(true)?, file_type: options.file_type })
+        let (names, paths, plain) = (set(false)?, set(true)?, options.names.clone());
+        Ok(Matcher { names, paths, plain, file_type: options.file_type })
     }
 
     fn takes_key(&self, key: &[u8]) -> bool {
@@ -57,6 +62,10 @@ impl Matcher {
         };
         is_match(&self.names, entry::name_of_key(key))
             || is_match(&self.paths, &entry::path_of_key(key))
+            || self.plain.iter().any(|plain| match plain.contains(&b'/') {
+                true => *plain == entry::path_of_key(key),
+                false => plain == entry::name_of_key(key),
+            })
     }
 }
 
@@ -102,7 +111,7 @@ mod tests {
     fn names_and_paths() {
         let takes = |pattern: &str, ignore_case, key: &[u8]| {
             let patterns = vec![pattern.to_owned()];
-            let options = Options { patterns, ignore_case, file_type: None };
+            let options = Options { patterns, ignore_case, ..Options::default() };
             Matcher::new(&options).unwrap().takes_key(key)
         };
         assert!(takes("fstab", false, b"etc\0fstab"));
@@ -113,6 +122,10 @@ mod tests {
         assert!(takes("/etc/**/config", false, b"etc\0ssh\0config"));
         assert!(takes("*\u{fffd}*", false, b"caf\xe9") || takes("caf?", false, b"caf\xe9"));
         assert!(!takes("fstab", false, b"etc\0fstab\0x"));
+        let names = vec![b"caf\xe9".to_vec(), b"/srv/\xff".to_vec()];
+        let plain = Matcher::new(&Options { names, ..Options::default() }).unwrap();
+        assert!(plain.takes_key(b"srv\0caf\xe9") && plain.takes_key(b"srv\0\xff"));
+        assert!(!plain.takes_key(b"srv\0cafe") && !plain.takes_key(b"etc\0\xff"));
         let bad = Options { patterns: vec!["a[".into()], ..Options::default() };
         assert!(Matcher::new(&bad).is_err());
     }

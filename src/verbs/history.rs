@@ -138,11 +138,11 @@ pub fn of_document<'a, R: ReadBlobs>(
 pub fn of_path<'a, R: ReadBlobs>(
     reader: &R,
     snapshots: &[&'a Kept],
-    path: &str,
+    path: &[u8],
     lost: &mut LostIn<'_, R::Error>,
 ) -> Result<Vec<Step<'a>>, Error<R::Error>> {
-    let no_path = |_| Error::NoPath { path: path.to_owned() };
-    let key = entry::key_of_path(path.as_bytes()).map_err(no_path)?;
+    let no_path = |_| Error::NoPath { path: String::from_utf8_lossy(path).into_owned() };
+    let key = entry::key_of_path(path).map_err(no_path)?;
     let mut look = |kept: &'a Kept| {
         let Some(root) = entries::files_root(&kept.snapshot) else { return Ok(None) };
         Ok(entries::one(reader, &root, &key)?.map(|item| version_of(&item)))

@@ -51,15 +51,35 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Whole,
-    /// Absolute, as it was typed.
-    Path(String),
+    /// Absolute, as it was typed: any bytes.
+    Path(Vec<u8>),
     /// A database, a collection or a document.
     Mongodb(Address),
 }
 
 impl Reference {
+    /// As it was typed. A path may be any bytes, all else is text.
+    pub fn parse(typed: &[u8]) -> Result<Self, NotOne> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let colon = typed.iter().position(|&byte| byte == b':');
+        let name = &typed[..colon.unwrap_or(typed.len())];
+        let name = match str::from_utf8(name) {
+            Ok(name) => name.parse()?,
+            Err(_) => return Err(NotOne::Unreadable { text: lossy(name) }),
+        };
+        let place = match colon.map(|colon| &typed[colon + 1..]) {
+            None => Place::Whole,
+            Some(path) if path.starts_with(b"/") => Place::Path(path.to_owned()),
+            Some(place) => match str::from_utf8(place) {
+                Ok(place) => Place::Mongodb(place.parse()?),
+                Err(_) => return Err(NotOne::NoPlace { text: lossy(place) }),
+            },
+        };
+        Ok(Reference { name, place })
+    }
+
     /// The path, if one was given, for a verb that knows files only.
-    pub fn path(&self) -> Result<Option<&str>, NotOne> {
+    pub fn path(&self) -> Result<Option<&[u8]>, NotOne> {
         match &self.place {
             Place::Whole => Ok(None),
             Place::Path(path) => Ok(Some(path)),
@@ -143,15 +163,7 @@ impl FromStr for Reference {
     type Err = NotOne;
 
     fn from_str(text: &str) -> Result<Self, NotOne> {
-        let Some((name, place)) = text.split_once(':') else {
-            return Ok(Reference { name: text.parse()?, place: Place::Whole });
-        };
-        let name = name.parse()?;
-        let place = match place.starts_with('/') {
-            true => Place::Path(place.to_owned()),
-            false => Place::Mongodb(place.parse()?),
-        };
-        Ok(Reference { name, place })
+        Reference::parse(text.as_bytes())
     }
 }
 
@@ -450,7 +462,11 @@ mod tests {
         assert!(matches!(of("latest:etc/x"), Err(NotOne::NoPlace { .. })));
         assert!(matches!(of(":/etc"), Err(NotOne::Unreadable { .. })));
         assert!(matches!(of("latest:shop").unwrap().path(), Err(NotOne::NotAPath { .. })));
-        assert_eq!(of("latest:/etc").unwrap().path(), Ok(Some("/etc")));
+        assert_eq!(of("latest:/etc").unwrap().path(), Ok(Some(&b"/etc"[..])));
+        let bytes = Reference::parse(b"latest:/caf\xe9").unwrap();
+        assert_eq!(bytes.place, Place::Path(b"/caf\xe9".to_vec()));
+        assert!(matches!(Reference::parse(b"latest:caf\xe9"), Err(NotOne::NoPlace { .. })));
+        assert!(matches!(Reference::parse(b"caf\xe9"), Err(NotOne::Unreadable { .. })));
     }
 
     #[test]

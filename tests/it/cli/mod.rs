@@ -1,5 +1,6 @@
 //! The binary as scripts and people meet it: exit codes, JSON, passwords, variables, pipes.
 
+mod bytes;
 mod codes;
 pub mod damaged;
 mod interrupts;
