@@ -40,11 +40,13 @@ impl Pattern {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patterns {
     patterns: Vec<Pattern>,
+    texts: Vec<String>,
 }
 
 impl Patterns {
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        Patterns { patterns: texts.into_iter().map(Pattern::parse).collect() }
+        let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+        Patterns { patterns: texts.iter().map(|text| Pattern::parse(text)).collect(), texts }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -55,6 +57,14 @@ impl Patterns {
     pub fn matches(&self, namespace: &Namespace) -> bool {
         let text = namespace.to_string();
         self.patterns.iter().any(|pattern| pattern.matches(&text))
+    }
+
+    /// Those that match none of these, as they were typed.
+    pub fn in_vain(&self, all: &[Namespace]) -> Vec<&str> {
+        let all: Vec<String> = all.iter().map(Namespace::to_string).collect();
+        let unmet = |pattern: &Pattern| !all.iter().any(|text| pattern.matches(text));
+        let typed = self.patterns.iter().zip(&self.texts);
+        typed.filter(|(pattern, _)| unmet(pattern)).map(|(_, text)| text.as_str()).collect()
     }
 }
 
@@ -149,5 +159,6 @@ mod tests {
         assert!(patterns.matches(&Namespace::new("a", "b")));
         assert!(!patterns.matches(&Namespace::new("a", "c")));
         assert!(!Patterns::default().matches(&Namespace::new("a", "b")));
+        assert_eq!(patterns.in_vain(&[Namespace::new("shop", "x")]), ["a.b"]);
     }
 }

@@ -53,21 +53,26 @@ pub(super) struct Chosen {
     pub root: Option<Root>,
 }
 
-/// The collections that the options want, in the order of their names, views last.
+/// The collections that the options want, in the order of their names, views last; and notes of
+/// patterns that name none of the snapshot's.
 pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
     reader: &R,
     root: &Root,
     options: &Options,
-) -> Result<Vec<Chosen>, Error> {
+) -> Result<(Vec<Chosen>, Vec<String>), Error> {
     let mut chosen: Vec<Chosen> = Vec::new();
-    let (mut is_there, mut databases) = (false, Vec::new());
+    let (mut is_there, mut databases, mut all) = (false, Vec::new(), Vec::new());
     for found in deployment::collections(reader, root, None) {
         let Collection { namespace: from, record, root } = found?;
         if !options.scope.takes(&from) {
             continue;
         }
         is_there = true;
-        if is_systems(&from) || !is_wanted(&from, options) {
+        if is_systems(&from) {
+            continue;
+        }
+        all.push(from.clone());
+        if !is_wanted(&from, options) {
             continue;
         }
         let mut to = options.renames.apply(&from)?;
@@ -94,7 +99,9 @@ pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
     }
     no_two_become_one(&chosen)?;
     chosen.sort_by_key(|one| one.record.kind == CollectionKind::View);
-    Ok(chosen)
+    let in_vain = options.include.in_vain(&all).into_iter();
+    let notes = in_vain.map(|pattern| format!("no collection matches {pattern}"));
+    Ok((chosen, notes.collect()))
 }
 
 fn is_wanted(from: &Namespace, options: &Options) -> bool {

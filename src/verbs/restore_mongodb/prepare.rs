@@ -42,6 +42,8 @@ pub struct Prepared<'a> {
     pub(super) source: Sid,
     pub(super) jobs: Vec<Job>,
     pub(super) authority: Merged,
+    /// Of what was asked for in vain.
+    pub(super) notes: Vec<String>,
     pub(super) session: Option<Session>,
     pub(super) splitter: Splitter,
 }
@@ -52,7 +54,7 @@ impl Prepared<'_> {
             collections: self.jobs.iter().map(|job| job.plan.clone()).collect(),
             users: self.authority.all.users.len() as u64,
             roles: self.authority.all.roles.len() as u64,
-            notes: self.authority.notes.clone(),
+            notes: [&self.notes[..], &self.authority.notes].concat(),
         }
     }
 }
@@ -72,7 +74,7 @@ pub fn prepare<'a>(
     }
     let reader = repo.reader()?;
     let root = catalogue_root(&kept.snapshot).ok_or(Error::NoMongodb)?;
-    let chosen = choose(&reader, &root, &options)?;
+    let (chosen, notes) = choose(&reader, &root, &options)?;
     let mut authority = match options.users_and_roles {
         true => Merged::of(&reader, &root, &options, link)?,
         false => Merged::default(),
@@ -117,7 +119,7 @@ pub fn prepare<'a>(
         }
     }
     let source = kept.sid;
-    Ok(Prepared { repo, link, reader, options, source, jobs, authority, session, splitter })
+    Ok(Prepared { repo, link, reader, options, source, jobs, authority, notes, session, splitter })
 }
 
 /// What stands on the server under the names that are wanted.

@@ -104,7 +104,7 @@ pub struct Plan {
     /// Of the snapshot's users and roles, how many will be merged in.
     pub users: u64,
     pub roles: u64,
-    /// What a person should know of those.
+    /// What a person should know of those, and of what was asked for in vain.
     pub notes: Vec<String>,
 }
 

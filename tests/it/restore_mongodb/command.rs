@@ -96,6 +96,10 @@ fn parts_other_names_and_words_that_do_not_go_together() {
     assert_eq!(all(&deployment, "copy", "orders").len(), 2);
     desk.ok(&["restore", "latest", "--to", &uri, "--nsFrom", "shop.*", "--nsTo", "old.*"]);
     assert_eq!(all(&deployment, "old", "orders").len(), 3);
+    let include = ["--ns-include", "shop.*", "--ns-include", "stok.*", "--dry-run"];
+    let said = desk.run(&[&["restore", "latest", "--to", &uri][..], &include].concat());
+    assert!(said.err.contains("warning: no collection matches stok.*\n"), "{}", said.err);
+    assert!(!said.err.contains("matches shop"), "{}", said.err);
     for (arguments, said) in [
         (&["--conflict", "newest"][..], "--newest-by"),
         (&["--query", r#"{"$where": "1"}"#], "$where"),
