@@ -70,7 +70,8 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "HOW")]
     pub conflict: Option<Conflict>,
 
-    /// Read every restored file again and compare it with the snapshot
+    /// Read every file again and compare it with the snapshot; with `--conflict skip` what is left
+    /// and differs is named, and ends with exit code 21
     #[arg(long)]
     pub verify: bool,
 
@@ -182,7 +183,7 @@ fn files(
         let plan = restore::plan(&ground, &root, &options, &watch.progress)?;
         watch.clear();
         name_unmatched(&options.selection);
-        return show_plan(&plan, screen);
+        return show_plan(&plan, &options, screen);
     }
     let outcome = restore::carry_out(&ground, &root, &options, &watch.progress)?;
     watch.clear();
@@ -191,7 +192,7 @@ fn files(
     if screen.json {
         screen.document(&document(&outcome, seconds))?;
     } else {
-        show(&outcome, target, seconds, screen)?;
+        show(&outcome, (target, options.conflict), seconds, screen)?;
     }
     Ok(exit(&outcome))
 }
@@ -213,7 +214,11 @@ fn exit(outcome: &Outcome) -> Exit {
     }
 }
 
-fn show_plan(plan: &Plan, screen: &mut Screen) -> Result<Exit, Failure> {
+fn show_plan(
+    plan: &Plan,
+    options: &restore::Options,
+    screen: &mut Screen,
+) -> Result<Exit, Failure> {
     if screen.json {
         screen.document(&json!({
             "message_type": "summary",
@@ -236,7 +241,7 @@ fn show_plan(plan: &Plan, screen: &mut Screen) -> Result<Exit, Failure> {
             units::bytes(plan.bytes),
             units::count(plan.files_unchanged + plan.files_settled)
         ))?;
-        left(plan.skipped, plan.conflicts, screen)?;
+        left(plan.skipped, plan.conflicts, options.conflict, screen)?;
     }
     Ok(match plan {
         Plan { conflicts: 1.., .. } => Exit::Conflicts,
@@ -245,7 +250,12 @@ fn show_plan(plan: &Plan, screen: &mut Screen) -> Result<Exit, Failure> {
     })
 }
 
-fn left(skipped: u64, conflicts: u64, screen: &mut Screen) -> Result<(), Failure> {
+fn left(
+    skipped: u64,
+    conflicts: u64,
+    how: restore::Conflict,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
     if skipped > 0 {
         let what = units::counted(skipped, "entry that differs", "entries that differ");
         screen.chat(&format!("left as it is: {what}"))?;
@@ -253,7 +263,10 @@ fn left(skipped: u64, conflicts: u64, screen: &mut Screen) -> Result<(), Failure
     if conflicts > 0 {
         let what = units::counted(conflicts, "conflict", "conflicts");
         screen::warn(&format!("{what}: they exist and differ"));
-        screen::warn("hint: `--conflict overwrite`, `skip` or `newest` says what to do with them");
+        screen::warn(match how {
+            restore::Conflict::Skip => "hint: `--conflict overwrite` or `newest` replaces them",
+            _ => "hint: `--conflict overwrite`, `skip` or `newest` says what to do with them",
+        });
     }
     Ok(())
 }
@@ -287,7 +300,7 @@ fn document(outcome: &Outcome, seconds: Duration) -> Value {
 
 fn show(
     outcome: &Outcome,
-    target: &Path,
+    (target, how): (&Path, restore::Conflict),
     seconds: Duration,
     screen: &mut Screen,
 ) -> Result<(), Failure> {
@@ -307,7 +320,7 @@ fn show(
         let what = units::counted(outcome.files_verified, "file", "files");
         screen.chat(&format!("read again and found right: {what}"))?;
     }
-    left(outcome.skipped, outcome.conflicts, screen)?;
+    left(outcome.skipped, outcome.conflicts, how, screen)?;
     for path in &outcome.conflict_paths {
         screen::warn(&format!("  {}", screen::printable(path.as_bytes())));
     }

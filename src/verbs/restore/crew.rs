@@ -12,12 +12,13 @@ use super::{
     Ground,
     compare::Case,
     item::Item,
-    judge::{Conflict, Verdict, judge},
+    judge::{Conflict, Verdict, Wish},
     large::{Large, Look, Run},
     links::Promise,
     tally::{Tally, shown},
 };
 use crate::{
+    format::entry::Time,
     id::{BlobId, BlobKind},
     progress::{Action, Progress},
     repo::ReadBlobs,
@@ -91,6 +92,8 @@ pub(super) enum Job<'l> {
 pub(super) struct Crew<'a, R: ReadBlobs> {
     pub ground: &'a Ground<'a, R>,
     pub conflict: Conflict,
+    /// All is going to be read back: what stays there and differs is no less than a conflict.
+    pub will_verify: bool,
     /// Read back and compare; write nothing.
     pub only_verify: bool,
     pub tally: &'a Tally,
@@ -175,6 +178,15 @@ impl<E: std::error::Error + 'static> Stop<E> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a file is what was written here, by its size and time. Some file systems keep times in
+/// steps, of two seconds at most.
+fn may_be_it(wish: &Wish, found: &Found) -> bool {
+    let nanos = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    let early_nanos = nanos(wish.mtime) - nanos(found.mtime);
+    (found.kind, found.size_bytes) == (wish.kind, wish.size_bytes)
+        && (0..2_000_000_000).contains(&early_nanos)
 }
 
 impl<R: ReadBlobs> Crew<'_, R> {
@@ -332,19 +344,45 @@ impl<R: ReadBlobs> Crew<'_, R> {
         Ok(())
     }
 
-    /// Reads the file back. Those that stay different by the user's word are not asked about.
+    /// Of what is no file, or of a file's name that something else has: it differs, and stays.
+    pub fn skip(&self, key: &[u8]) {
+        self.tally.skipped.fetch_add(1, Ordering::Relaxed);
+        if self.will_verify && self.conflict == Conflict::Skip {
+            self.tally.conflict(key);
+        }
+    }
+
+    /// Reads the file back. What was left without being read is compared now; what was found to
+    /// differ, and was told, is not asked about again.
     fn verify(&self, order: &Order<'_>, buffer: &mut Vec<u8>) -> Result<(), Failure<R::Error>> {
         let found = order.dir.find(order.name())?;
         let wish = &order.item.wish;
-        // Not the time: some file systems keep it in steps of seconds.
-        let is_alike = found
-            .is_some_and(|found| found.kind == wish.kind && found.size_bytes == wish.size_bytes);
-        let is_same = judge(wish, found.as_ref(), Conflict::Skip, false) == Verdict::Same;
-        match self.conflict {
-            Conflict::Overwrite if !is_alike => return Err(Mismatch::NotThere.into()),
-            Conflict::Overwrite => {}
-            _ if !is_same => return Ok(()),
+        match (self.conflict, &found) {
+            (Conflict::Newest, Some(found)) if found.mtime > wish.mtime => return Ok(()),
+            (Conflict::Fail, Some(found)) if !may_be_it(wish, found) => return Ok(()),
             _ => {}
+        }
+        match self.read_back(order, found.as_ref(), buffer) {
+            // It was there before: what was written here is right but for a rotten disk.
+            Err(Failure::Content(_)) if self.conflict == Conflict::Skip && found.is_some() => {
+                self.tally.conflict(&order.key);
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
+    fn read_back(
+        &self,
+        order: &Order<'_>,
+        found: Option<&Found>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Failure<R::Error>> {
+        let wish = &order.item.wish;
+        let is_alike =
+            |found: &Found| (found.kind, found.size_bytes) == (wish.kind, wish.size_bytes);
+        if !found.is_some_and(is_alike) {
+            return Err(Mismatch::NotThere.into());
         }
         let file = order.dir.read(order.name())?;
         self.ground.compare(&file, &order.item, buffer)?;

@@ -106,7 +106,7 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
                 parent.make_dir(name).map(Some)
             }
             Verdict::Skip => {
-                self.crew.tally.skipped.fetch_add(1, Ordering::Relaxed);
+                self.crew.skip(place.key());
                 Ok(None)
             }
             _ => {
@@ -139,7 +139,7 @@ impl<'c, 'a, 'l, R: ReadBlobs> Hands<'c, 'a, 'l, R> {
                 return Ok(Some((found.dev, found.inode)));
             }
             (Verdict::Skip, _) => {
-                tally.skipped.fetch_add(1, Ordering::Relaxed);
+                self.crew.skip(key);
                 self.crew.name(Action::Skipped, key, 0);
                 return Ok(None);
             }

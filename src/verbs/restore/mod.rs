@@ -56,7 +56,8 @@ pub struct Options {
     pub subpath: Vec<u8>,
     pub selection: Selection,
     pub conflict: Conflict,
-    /// Reads back every file that should be there now, and compares.
+    /// Reads back every file that should be there now, and compares. What `Conflict::Skip` left and
+    /// differs is a conflict then; what `Conflict::Newest` left as newer is not asked about.
     pub verify: bool,
     /// Threads that fetch and write, beside the one that walks.
     pub workers: usize,
@@ -145,6 +146,7 @@ pub fn carry_out<R: ReadBlobs>(
     let mut crew = Crew {
         ground,
         conflict: options.conflict,
+        will_verify: options.verify,
         only_verify: false,
         tally: &tally,
         progress,

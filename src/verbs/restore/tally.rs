@@ -30,7 +30,7 @@ pub struct Outcome {
     pub links_unchanged: u64,
     /// Differing, and left by the user's word (`skip`, `newest`).
     pub skipped: u64,
-    /// Differing, and left (`fail`).
+    /// Differing, and left (`fail`; `skip`, when it is verified).
     pub conflicts: u64,
     pub conflict_paths: Vec<String>,
     /// Content fetched and written.

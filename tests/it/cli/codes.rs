@@ -152,7 +152,12 @@ fn conflicts_left_by_a_restore_are_21() {
     let got = desk.run(&["restore", &from, "--target", "back", "--conflict", "fail"]);
     assert_eq!(got.code, 21, "{}\n{}", got.out, got.err);
     assert_eq!(fs::read_to_string(desk.path("back/a.txt")).unwrap(), "mine, and longer");
-    desk.ok(&["restore", &from, "--target", "back", "--conflict", "skip"]);
+    let skip = ["restore", &from, "--target", "back", "--conflict", "skip"];
+    desk.ok(&skip);
+    let got = desk.run(&[&skip[..], &["--verify"]].concat());
+    assert_eq!(got.code, 21, "{}\n{}", got.out, got.err);
+    assert!(got.err.contains("  a.txt\n"), "{}", got.err);
+    assert!(got.err.contains("`--conflict overwrite` or `newest`"), "{}", got.err);
     desk.ok(&["restore", &from, "--target", "back"]);
     assert_eq!(fs::read_to_string(desk.path("back/a.txt")).unwrap(), "one, changed\n");
 }

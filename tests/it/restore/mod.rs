@@ -305,3 +305,35 @@ fn verify_finds_what_was_left_by_its_time_alone() {
     assert_eq!((outcome.files_verified, outcome.troubles, outcome.damaged), (1, 1, 0));
     assert!(scene.told()[0].contains("rotten"), "{:?}", scene.told());
 }
+
+#[test]
+fn verify_compares_what_was_skipped() {
+    let mut source = Source::default();
+    for name in ["longer", "new", "other", "rotten", "same"] {
+        source.file(name, b"snapshot");
+    }
+    source.entry("link", Kind::Symlink { target: b"right".to_vec() });
+    source.dir("taken", 0o755);
+    let scene = Scene::new(&source);
+    fs::create_dir(scene.target()).unwrap();
+    // As a file system with times in steps of seconds, or a copy, would leave it.
+    let coarse = Time { seconds: T.seconds - 1, nanos: 0 };
+    scene.place("same", b"snapshot", coarse);
+    scene.place("other", b"in place", coarse);
+    scene.place("longer", b"in place, and longer", coarse);
+    scene.place("rotten", b"rotten!!", T);
+    scene.place("taken", b"a file where a directory is to be", T);
+    symlink("wrong", scene.target().join("link")).unwrap();
+    let before = scene.target_files();
+    let skip = Options { conflict: Conflict::Skip, ..scene.options() };
+    let outcome = scene.restore(&Options { verify: true, ..skip });
+    assert_eq!(outcome.conflict_paths, ["link", "longer", "other", "rotten", "taken"]);
+    assert_eq!((outcome.conflicts, outcome.troubles, outcome.files_verified), (5, 0, 2));
+    let after = scene.target_files();
+    assert!(before.iter().all(|(path, bytes)| after[path] == *bytes), "all stays as it is");
+    let newest = Options { conflict: Conflict::Newest, verify: true, ..scene.options() };
+    scene.place("same", b"mine now", Time { seconds: T.seconds + 1, nanos: 0 });
+    let outcome = scene.restore(&newest);
+    // `rotten` has the right size and time: nobody knew before.
+    assert_eq!((outcome.conflicts, outcome.troubles, outcome.files_verified), (0, 1, 3));
+}
