@@ -1,7 +1,7 @@
 //! Sorted rows of one width in a file, found by interpolation.
 //!
 //! ```text
-//! rows   one fence for every 512 rows: the row's first 8 bytes   footer
+//! rows   one fence for every 128 rows: the row's first 8 bytes   footer
 //! footer: magic[8]  width u32  rows u64  BLAKE3[32] of fences and the fields before it
 //! ```
 //! Numbers are big-endian. Ids are uniformly distributed, so from the fences around a key its row
@@ -17,8 +17,8 @@ use std::{
 
 use super::{entry, mapped::Mapped};
 
-const MAGIC: [u8; 8] = *b"icectab1";
-const FENCE_EVERY: usize = 512;
+const MAGIC: [u8; 8] = *b"icectab2";
+const FENCE_EVERY: usize = 128;
 const FENCE_BYTES: usize = 8;
 /// Rows of the catalog are no wider.
 const WIDTH_MAX: usize = 64;
@@ -29,8 +29,9 @@ const MAPPED_MAX_BYTES: usize = 48 << 20;
 #[cfg(test)]
 const MAPPED_MAX_BYTES: usize = 60_000;
 /// An honest row is within half of this of where it is guessed, by two and a half standard
-/// deviations (of 11 rows at most, halfway between two fences).
-const WINDOW_ROWS: usize = 56;
+/// deviations (of 5.7 rows at most, halfway between two fences). Of what a look-up reads most is
+/// in no processor's cache: half as many rows take a fifth less time.
+const WINDOW_ROWS: usize = 28;
 const FOOTER_BYTES: usize = 8 + 4 + 8 + 32;
 
 /// A finished table.
@@ -40,7 +41,7 @@ pub(super) struct Table {
     mapped: Option<Mapped>,
     width: usize,
     count: usize,
-    /// The first 8 bytes of every 512th row.
+    /// The first 8 bytes of every 128th row.
     fences: Vec<u64>,
     file: File,
 }
