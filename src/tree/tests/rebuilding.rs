@@ -1,12 +1,18 @@
 //! A map built whole beside an older one: the same tree, told what is different, little read.
 
+use std::sync::Mutex;
+
 use proptest::prelude::*;
 
 use super::{
     canonical::{apply, batch},
     *,
 };
-use crate::tree::{Compared, Rebuilder};
+use crate::{
+    id::BlobKind,
+    repo::{Like, ReadBlobs, WriteBlobs, Written},
+    tree::{Compared, Rebuilder},
+};
 
 fn rebuild(blobs: &RecordingBlobs, map: &Map, old: Option<Root>) -> (Root, Compared) {
     let mut rebuilder = Rebuilder::new(blobs, splitter(), old);
@@ -83,4 +89,62 @@ fn entries_out_of_order_are_refused() {
     rebuilder.put(b"", &value(b"the empty key")).unwrap();
     rebuilder.put(b"b", &value(b"")).unwrap();
     assert!(matches!(rebuilder.put(b"b", &value(b"")), Err(crate::tree::Error::Order)));
+}
+
+/// Holds on to every node as it was given, as the line of nodes and the cache do.
+#[derive(Default)]
+struct Keeping {
+    blobs: RecordingBlobs,
+    given: Mutex<Vec<(BlobId, Bytes)>>,
+}
+
+impl ReadBlobs for Keeping {
+    type Error = <RecordingBlobs as ReadBlobs>::Error;
+
+    fn read(&self, kind: BlobKind, id: &BlobId) -> Result<Bytes, Self::Error> {
+        self.blobs.read(kind, id)
+    }
+}
+
+impl WriteBlobs for Keeping {
+    fn write(
+        &self,
+        kind: BlobKind,
+        plain: &[u8],
+        like: Option<Like>,
+    ) -> Result<Written, Self::Error> {
+        self.blobs.write(kind, plain, like)
+    }
+
+    fn write_given(
+        &self,
+        kind: BlobKind,
+        plain: Bytes,
+        like: Option<Like>,
+    ) -> Result<Written, Self::Error> {
+        let written = self.blobs.write(kind, &plain, like)?;
+        self.given.lock().unwrap().push((written.id, plain));
+        Ok(written)
+    }
+}
+
+#[test]
+fn a_node_stays_what_it_was_while_others_are_filled() {
+    let blobs = Keeping::default();
+    let aims = Splitter::new([9; 32], Aims::default());
+    let mut map = Map::new();
+    let mut text = vec![0; 540];
+    for n in 0..12_000u32 {
+        blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut text);
+        map.insert(key(n), value(&text));
+    }
+    let mut rebuilder = Rebuilder::new(&blobs, aims, None);
+    map.iter().for_each(|(key, value)| rebuilder.put(key, value).unwrap());
+    let (root, _) = rebuilder.finish().unwrap();
+    let given = blobs.given.into_inner().unwrap();
+    assert!(given.iter().filter(|(_, node)| node.len() > 128 << 10).count() > 10);
+    for (id, node) in given {
+        assert_eq!(blobs.blobs.write(BlobKind::Node, &node, None).unwrap().id, id);
+    }
+    assert!(read_all(&blobs.blobs, &root) == map);
 }
