@@ -165,6 +165,8 @@ pub fn carry_out<R: ReadBlobs>(
     crew.stop.result()?;
     matched(&options.selection, tally.outcome().troubles)?;
     if options.verify {
+    // Nobody says of what was queued by then that it was dropped.
+    crew.go_on()?;
         progress.phase("verify");
         progress.expect(scope.entries, scope.bytes);
         crew.only_verify = true;
@@ -177,6 +179,7 @@ pub fn carry_out<R: ReadBlobs>(
         })?;
     }
     Ok(tally.outcome())
+        crew.go_on()?;
 }
 
 /// Runs `walk` here and the crew's work beside it. The error that stopped the crew goes first.

@@ -18,6 +18,36 @@ fn a_backup_stops_cleanly_and_goes_on_later() {
         let desk = Desk::new();
         desk.init();
         let mut noise = vec![0; 140 << 20];
+/// All is queued at once, and most of it is dropped.
+#[test]
+fn a_restore_that_is_interrupted_says_so_and_goes_on_later() {
+    let desk = Desk::new();
+    desk.init();
+    let mut noise = vec![0; 12 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    fs::create_dir(desk.path("data")).unwrap();
+    fs::write(desk.path("data/noise"), &noise).unwrap();
+    desk.ok(&["backup", "data"]);
+    let place = format!("latest:{}", desk.text("data"));
+    let restore = ["restore", &place, "--target", "back"];
+    let mut command = desk.command(&[&restore[..], &["--limit-download", "1500"]].concat());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // What it writes into has the file's whole length.
+    while !fs::read_dir(desk.path("back")).is_ok_and(|mut dir| dir.next().is_some()) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was at work");
+        thread::sleep(Duration::from_millis(20));
+    }
+    thread::sleep(Duration::from_millis(500));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let got = said(child.wait_with_output().unwrap());
+    assert_eq!(got.code, 130, "{}\n{}", got.out, got.err);
+    assert!(got.err.contains("the same command goes on from here"), "{}", got.err);
+    assert!(!desk.path("back/noise").exists());
+    desk.ok(&restore);
+    assert!(fs::read(desk.path("back/noise")).unwrap() == noise);
+}
+
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         fs::create_dir(desk.path("data")).unwrap();
         fs::write(desk.path("data/noise"), &noise).unwrap();

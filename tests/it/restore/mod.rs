@@ -7,6 +7,7 @@ pub mod scene;
 use std::{
     fs,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
+    sync::Arc,
 };
 
 use icecore::{
@@ -179,6 +180,23 @@ fn a_run_that_was_cut_off_leaves_no_half_file_and_is_gone_on_with() {
     assert_eq!((outcome.files_verified, outcome.troubles), (201, 0));
     assert!(scene.target_files().keys().all(|path| !path.to_str().unwrap().contains("icecore")));
     assert_eq!(fs::metadata(scene.target().join("d")).unwrap().mtime(), T.seconds);
+}
+
+/// The walk has seen and queued all by then, and hears no more of it.
+#[test]
+fn a_run_that_is_cancelled_at_its_last_chunk_is_no_success() {
+    let mut source = Source::default();
+    source.chunked("a", &content(1, 9_000_000)).chunked("b", &content(2, 9_000_000));
+    let scene = Scene::new(&source);
+    let progress = Arc::new(Progress::silent());
+    scene.reader.cancel_at(scene.chunks_of("a") + scene.chunks_of("b"), &progress);
+    let cancelled = scene.try_restore(&Options { workers: 1, ..scene.options() }, &progress);
+    assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+    assert!(!scene.target().join("b").exists());
+
+    scene.reader.fail_after(u64::MAX);
+    let outcome = scene.restore(&Options { verify: true, ..scene.options() });
+    assert_eq!((outcome.files_verified, outcome.troubles), (2, 0));
 }
 
 #[test]

@@ -165,6 +165,8 @@ pub struct Reader {
     blobs: Arc<RecordingBlobs>,
     chunks_left: AtomicU64,
     lost: Mutex<HashSet<BlobId>>,
+    /// Is cancelled as soon as there are no chunks left.
+    cancels: Mutex<Option<Arc<Progress>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -181,12 +183,19 @@ impl Reader {
         self.chunks_left.store(chunks, Ordering::SeqCst);
     }
 
+    /// So many chunks, and while the last of them is read somebody presses Ctrl-C.
+    pub fn cancel_at(&self, chunks: u64, progress: &Arc<Progress>) {
+        *self.cancels.lock().unwrap() = Some(progress.clone());
+        self.chunks_left.store(chunks, Ordering::SeqCst);
+    }
+
     /// Of the same blobs, with the same losses.
     pub fn another(&self) -> Self {
         Reader {
             blobs: self.blobs.clone(),
             chunks_left: AtomicU64::new(u64::MAX),
             lost: Mutex::new(self.lost.lock().unwrap().clone()),
+            cancels: Mutex::default(),
         }
     }
 
@@ -208,6 +217,11 @@ impl ReadBlobs for Reader {
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err()
         {
             return Err(ReadError::Disconnected);
+        }
+        if let Some(progress) = &*self.cancels.lock().unwrap()
+            && left.load(Ordering::SeqCst) == 0
+        {
+            progress.cancel();
         }
         self.blobs.read(kind, id).map_err(|_| ReadError::Damaged(*id))
     }
@@ -231,6 +245,7 @@ impl Scene {
             blobs: blobs.clone(),
             chunks_left: AtomicU64::new(u64::MAX),
             lost: Mutex::default(),
+            cancels: Mutex::default(),
         };
         let temp = tempfile::tempdir().unwrap();
         let (told, kept) = (Arc::default(), RefCell::default());
