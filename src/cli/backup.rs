@@ -58,8 +58,8 @@ Examples:
   pg_dump shop | icecore backup --stdin --stdin-filename shop.sql
   icecore backup --stdin-filename shop.sql --stdin-from-command -- pg_dump shop
 
-Patterns for --exclude are those of .gitignore: `*.o` anywhere, `/srv/app/tmp` that one,
-`!keep.o` takes back; the last one that matches decides.")]
+Patterns for --exclude are those of .gitignore: `*.o` and `target/debug` anywhere, `/srv/app/tmp`
+that one, `!keep.o` takes back; the last one that matches decides.")]
 pub struct Args {
     /// Files, directories, and at most one MongoDB deployment (mongodb://...); with
     /// --stdin-from-command, the command and its arguments

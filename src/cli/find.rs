@@ -32,8 +32,8 @@ use super::{
 
 /// Find files by name, in all snapshots or some; or documents of a collection
 ///
-/// A pattern without a slash is compared with names, one with a slash with whole paths; `*` and
-/// `?` stop at slashes, `**` does not.
+/// A pattern without a slash is compared with names, one that begins with a slash with whole paths,
+/// any other with what paths end with; `*` and `?` stop at slashes, `**` does not.
 ///
 /// With --query, --id-from or --id-to, `SNAPSHOT:db.collection` is asked for documents instead,
 /// without any server. The query is Extended JSON as `find` of the server takes it, and is

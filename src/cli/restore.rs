@@ -203,6 +203,9 @@ fn name_unmatched(selection: &Selection) {
         screen::warn(&format!("warning: no path matches --include {pattern}"));
     }
 }
+    for pattern in selection.unmatched_excludes() {
+        screen::warn(&format!("warning: no path that was looked at matches --exclude {pattern}"));
+    }
 
 /// The worst of what happened decides.
 fn exit(outcome: &Outcome) -> Exit {

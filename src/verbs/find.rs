@@ -9,13 +9,15 @@ use super::{
 use crate::{
     format::entry::{self, FileType},
     repo::ReadBlobs,
+    source::files::at_any_depth,
     tree::{self, KeyRange, Root},
 };
 
 /// What to look for.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// With a slash: of whole paths; without: of names.
+    /// Without a slash: of names. With one: of whole paths if it begins with it, else of what a
+    /// path ends with, at any depth.
     pub patterns: Vec<String>,
     /// The same, byte by byte: a name that is not UTF-8 can be no pattern.
     pub names: Vec<Vec<u8>>,
@@ -44,13 +46,17 @@ pub struct Matcher {
 
 impl Matcher {
     pub fn new(options: &Options) -> Result<Matcher, BadPattern> {
+        let bad = |pattern: &str, source| BadPattern { pattern: pattern.to_owned(), source };
         let set = |with_slash: bool| {
             let mut set = GlobSetBuilder::new();
-            let of_this_sort = |pattern: &&String| pattern.contains('/') == with_slash;
-            for pattern in options.patterns.iter().filter(of_this_sort) {
-                set.add(glob(pattern, options.ignore_case)?);
+            for pattern in &options.patterns {
+                let anywhere = at_any_depth(pattern);
+                if anywhere.contains('/') == with_slash {
+                    let glob = glob(&anywhere, options.ignore_case);
+                    set.add(glob.map_err(|source| bad(pattern, source))?);
+                }
             }
-            set.build().map_err(|source| BadPattern { pattern: options.patterns.join(" "), source })
+            set.build().map_err(|source| bad(&options.patterns.join(" "), source))
         };
         let (names, paths, plain) = (set(false)?, set(true)?, options.names.clone());
         Ok(Matcher { names, paths, plain, file_type: options.file_type })
@@ -62,17 +68,18 @@ impl Matcher {
         };
         is_match(&self.names, entry::name_of_key(key))
             || is_match(&self.paths, &entry::path_of_key(key))
-            || self.plain.iter().any(|plain| match plain.contains(&b'/') {
-                true => *plain == entry::path_of_key(key),
-                false => plain == entry::name_of_key(key),
+            || self.plain.iter().any(|plain| match plain.iter().position(|&byte| byte == b'/') {
+                Some(0) => *plain == entry::path_of_key(key),
+                Some(_) => entry::path_of_key(key).ends_with(&[b"/", &plain[..]].concat()),
+                None => plain == entry::name_of_key(key),
             })
     }
 }
 
-fn glob(pattern: &str, ignore_case: bool) -> Result<globset::Glob, BadPattern> {
+fn glob(pattern: &str, ignore_case: bool) -> Result<globset::Glob, globset::Error> {
     let mut builder = GlobBuilder::new(pattern);
     builder.literal_separator(true).case_insensitive(ignore_case).backslash_escape(true);
-    builder.build().map_err(|source| BadPattern { pattern: pattern.to_owned(), source })
+    builder.build()
 }
 
 /// Everything in the tree that matches, in the order of keys. What can't be read is an error, and
@@ -120,11 +127,19 @@ mod tests {
         assert!(takes("/etc/*", false, b"etc\0fstab"));
         assert!(!takes("/etc/*", false, b"etc\0ssh\0config"), "a star stops at a slash");
         assert!(takes("/etc/**/config", false, b"etc\0ssh\0config"));
+        for pattern in ["xs/d", "xs/*", "*s/d", "./xs/d", "tmp/xs/d", "/tmp/xs/d"] {
+            assert!(takes(pattern, false, b"tmp\0xs\0d"), "{pattern}");
+        }
+        assert!(!takes("/xs/d", false, b"tmp\0xs\0d"));
+        assert!(!takes("xs/d", false, b"tmp\0mxs\0d") && !takes("xs/d", false, b"xs\0d\0e"));
         assert!(takes("*\u{fffd}*", false, b"caf\xe9") || takes("caf?", false, b"caf\xe9"));
         assert!(!takes("fstab", false, b"etc\0fstab\0x"));
         let names = vec![b"caf\xe9".to_vec(), b"/srv/\xff".to_vec()];
         let plain = Matcher::new(&Options { names, ..Options::default() }).unwrap();
         assert!(plain.takes_key(b"srv\0caf\xe9") && plain.takes_key(b"srv\0\xff"));
+        let below = Options { names: vec![b"srv/\xff".to_vec()], ..Options::default() };
+        let below = Matcher::new(&below).unwrap();
+        assert!(below.takes_key(b"a\0srv\0\xff") && !below.takes_key(b"a\0nsrv\0\xff"));
         assert!(!plain.takes_key(b"srv\0cafe") && !plain.takes_key(b"etc\0\xff"));
         let bad = Options { patterns: vec!["a[".into()], ..Options::default() };
         assert!(Matcher::new(&bad).is_err());

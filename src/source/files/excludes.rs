@@ -31,7 +31,7 @@ impl Excludes {
         builder.allow_unclosed_class(false);
         for pattern in patterns {
             builder
-                .add_line(None, &at_any_depth(pattern))
+                .add_line(None, &line_of(pattern))
                 .map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
         }
         Ok(Excludes { patterns: builder.build().map_err(Error::Patterns)? })
@@ -53,19 +53,28 @@ pub fn patterns_in(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
 }
 
-fn at_any_depth(pattern: &str) -> String {
+/// What `pattern` means, as a line of a .gitignore that is read at the root. Every verb that takes
+/// patterns asks here, so that one pattern means the same to all.
+pub fn line_of(pattern: &str) -> String {
     let (not, body) = match pattern.strip_prefix('!') {
         Some(body) => ("!", body),
         None => ("", pattern),
     };
-    let body = body.strip_prefix("./").unwrap_or(body);
-    let anchored = body.starts_with('/') || body.starts_with("**/");
-    if !anchored && body.trim_end().trim_end_matches('/').contains('/') {
-        return format!("{not}**/{body}");
-    }
+    let body = at_any_depth(body);
     // Given on a command line, `#x` is a pattern.
     let escape = if not.is_empty() && body.starts_with('#') { "\\" } else { "" };
     format!("{not}{escape}{body}")
+}
+
+/// The same of a pattern that takes nothing back: where it does not begin with a slash, it may
+/// match at any depth, and says so.
+pub fn at_any_depth(body: &str) -> String {
+    let body = body.strip_prefix("./").unwrap_or(body);
+    let anchored = body.starts_with('/') || body.starts_with("**/");
+    match !anchored && body.trim_end().trim_end_matches('/').contains('/') {
+        true => format!("**/{body}"),
+        false => body.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod window;
 mod tests;
 
 pub use content::{Content, Got};
-pub use excludes::{Excludes, patterns_in};
+pub use excludes::{Excludes, at_any_depth, line_of, patterns_in};
 pub use found::Found;
 pub use list::{Separator, paths_in};
 pub use names::Names;

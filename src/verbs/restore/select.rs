@@ -9,6 +9,8 @@ use std::{
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use crate::source::files::line_of;
+
 /// A pattern that means nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("no pattern: {pattern}")]
@@ -18,15 +20,16 @@ pub struct BadPattern {
 }
 
 /// Patterns are matched against the path within the snapshot; one that starts with `/` only from
-/// its top, one without a slash anywhere.
+/// its top, any other at any depth, as when it was backed up.
 #[derive(Debug)]
 pub struct Selection {
     include: Option<Gitignore>,
     exclude: Option<Gitignore>,
     met: Vec<Met>,
+    met_by_exclude: Vec<Met>,
 }
 
-/// One include by itself, and whether anything was met that it matches.
+/// One pattern by itself, and whether anything was met that it matches.
 #[derive(Debug)]
 struct Met {
     pattern: String,
@@ -47,19 +50,23 @@ pub(super) enum Wanted {
 impl Selection {
     /// No includes: everything but what is excluded.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, BadPattern> {
-        let mut met = Vec::new();
-        for pattern in include.iter().filter(|pattern| !pattern.starts_with('!')) {
-            let alone = compile(std::slice::from_ref(pattern))?;
-            let was = AtomicBool::new(false);
-            met.extend(alone.map(|alone| Met { pattern: pattern.clone(), alone, was }));
-        }
-        Ok(Selection { include: compile(include)?, exclude: compile(exclude)?, met })
+        Ok(Selection {
+            include: compile(include)?,
+            exclude: compile(exclude)?,
+            met: each_alone(include)?,
+            met_by_exclude: each_alone(exclude)?,
+        })
     }
 
     /// The includes that have matched nothing so far.
     pub fn unmatched(&self) -> Vec<&str> {
-        let unmet = self.met.iter().filter(|met| !met.was.load(Relaxed));
-        unmet.map(|met| met.pattern.as_str()).collect()
+        unmet(&self.met)
+    }
+
+    /// The same of the excludes. What lies below a directory that another one left out was not
+    /// looked at.
+    pub fn unmatched_excludes(&self) -> Vec<&str> {
+        unmet(&self.met_by_exclude)
     }
 
     /// There are includes, and none has matched anything.
@@ -75,7 +82,8 @@ impl Selection {
         let path: Vec<u8> = key.iter().map(|&byte| if byte == 0 { b'/' } else { byte }).collect();
         let path = Path::new(OsStr::from_bytes(&path));
         let hits = |patterns: &Gitignore| patterns.matched(path, is_dir).is_ignore();
-        for met in self.met.iter().filter(|met| !met.was.load(Relaxed)) {
+        let all = self.met.iter().chain(&self.met_by_exclude);
+        for met in all.filter(|met| !met.was.load(Relaxed)) {
             met.was.store(hits(&met.alone), Relaxed);
         }
         if self.exclude.as_ref().is_some_and(hits) {
@@ -91,6 +99,22 @@ impl Selection {
     }
 }
 
+/// Those that take nothing back.
+fn each_alone(patterns: &[String]) -> Result<Vec<Met>, BadPattern> {
+    let mut all = Vec::new();
+    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
+        let alone = compile(std::slice::from_ref(pattern))?;
+        let was = AtomicBool::new(false);
+        all.extend(alone.map(|alone| Met { pattern: pattern.clone(), alone, was }));
+    }
+    Ok(all)
+}
+
+fn unmet(all: &[Met]) -> Vec<&str> {
+    let unmet = all.iter().filter(|met| !met.was.load(Relaxed));
+    unmet.map(|met| met.pattern.as_str()).collect()
+}
+
 fn compile(patterns: &[String]) -> Result<Option<Gitignore>, BadPattern> {
     if patterns.is_empty() {
         return Ok(None);
@@ -99,7 +123,7 @@ fn compile(patterns: &[String]) -> Result<Option<Gitignore>, BadPattern> {
     let mut builder = GitignoreBuilder::new("");
     builder.allow_unclosed_class(false);
     for pattern in patterns {
-        builder.add_line(None, pattern).map_err(|source| bad(pattern, source))?;
+        builder.add_line(None, &line_of(pattern)).map_err(|source| bad(pattern, source))?;
     }
     let built = builder.build().map_err(|source| bad(&patterns.join(" "), source))?;
     Ok(Some(built))
@@ -127,6 +151,17 @@ mod tests {
         assert_eq!(judged(&[], &["caf\u{e9}"], b"caf\xe9", false), Wanted::Yes);
     }
 
+    /// As `backup --exclude` reads it: what was given there may be given here.
+    #[test]
+    fn a_slash_in_the_middle_anchors_nothing() {
+        for pattern in ["xs/d", "xs/*", "*s/d", "./xs/d", "/tmp/xs/d"] {
+            assert_eq!(judged(&[], &[pattern], b"tmp\0xs\0d", false), Wanted::No, "{pattern}");
+            assert_eq!(judged(&[pattern], &[], b"tmp\0xs\0d", false), Wanted::Yes, "{pattern}");
+        }
+        assert_eq!(judged(&[], &["/xs/d"], b"tmp\0xs\0d", false), Wanted::Yes);
+        assert_eq!(judged(&["#x"], &[], b"a\0#x", false), Wanted::Yes);
+    }
+
     #[test]
     fn an_include_wants_what_it_names_and_what_lies_below() {
         assert_eq!(judged(&["/srv/app"], &[], b"srv", true), Wanted::PerhapsBelow);
@@ -149,6 +184,16 @@ mod tests {
         selection.judge(b"srv\0main.h", false, true);
         assert!(selection.unmatched().is_empty(), "what is excluded was there");
         assert!(!Selection::new(&[], &[]).unwrap().is_in_vain());
+    }
+
+    #[test]
+    fn excludes_that_match_nothing_are_known() {
+        let exclude = ["*.c".to_owned(), "/opt".into(), "!keep.c".into()];
+        let selection = Selection::new(&[], &exclude).unwrap();
+        assert_eq!(selection.unmatched_excludes(), ["*.c", "/opt"]);
+        selection.judge(b"srv\0main.c", false, false);
+        assert_eq!(selection.unmatched_excludes(), ["/opt"]);
+        assert!(!selection.is_in_vain(), "only includes can be that");
     }
 
     #[test]

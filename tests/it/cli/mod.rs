@@ -7,6 +7,7 @@ mod interrupts;
 mod json;
 mod lists;
 mod passwords;
+mod patterns;
 mod pipes;
 mod told;
 mod usage;
