@@ -7,7 +7,7 @@ use icecore::{
     verbs::{
         address::Address,
         cat, deployment,
-        select::{self, Place, Reference},
+        select::{Place, Reference},
     },
 };
 
@@ -57,12 +57,14 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         [b"config"] => {
             let repository = open::open(global)?;
             screen.document(repository.config())?;
+            Ok(Exit::Done)
         }
         [b"snapshot", name] => {
             let name = String::from_utf8_lossy(name).parse()?;
             let repository = open::open(global)?;
             let all = open::shelf(&repository)?;
-            screen.document(&snapshots::document(select::one(&all, &name, &filter)?))?;
+            screen.document(&snapshots::document(all.one(&name, &filter)?))?;
+            Ok(all.end(Exit::Done))
         }
         [typed] => {
             let reference = Reference::parse(typed)?;
@@ -76,7 +78,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             }
             let repository = open::open(global)?;
             let all = open::shelf(&repository)?;
-            let kept = select::one(&all, &reference.name, &filter)?;
+            let kept = all.one(&reference.name, &filter)?;
             match &reference.place {
                 Place::Mongodb(address) => {
                     show_document(&repository, kept, address, args.format, screen)?;
@@ -84,10 +86,10 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
                 Place::Path(path) => show_file(&repository, kept, path, screen)?,
                 Place::Whole => unreachable!("refused above"),
             }
+            Ok(all.end(Exit::Done))
         }
-        _ => return Err(Failure::Usage("wanted one file, or `snapshot` and its name".into())),
+        _ => Err(Failure::Usage("wanted one file, or `snapshot` and its name".into())),
     }
-    Ok(Exit::Done)
 }
 
 fn show_file(

@@ -11,7 +11,7 @@ use icecore::{
         deployment::{self, Found, catalogue_root, diff::Side},
         diff::{self, Changed, Modifier, Scope, Tally},
         entries::files_root,
-        select::{self, Place, Reference},
+        select::{Place, Reference},
     },
 };
 use serde_json::json;
@@ -75,8 +75,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
-    let old = select::one(&all, &from.name, &filter)?;
-    let new = select::one(&all, &to.name, &filter)?;
+    let old = all.one(&from.name, &filter)?;
+    let new = all.one(&to.name, &filter)?;
     let reader = repository.reader()?;
     let places = (&from.place, &to.place);
     let mut losses = Losses::new(screen);
@@ -110,7 +110,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             statistics["documents"] = serde_json::to_value(changes.documents)?;
         }
         screen.document(&statistics)?;
-        return Ok(losses.end());
+        return Ok(all.end(losses.end()));
     }
     screen.chat("")?;
     if let Some(tally) = &tally {
@@ -119,7 +119,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if let Some(changes) = &changes {
         changes.sum_up(screen)?;
     }
-    Ok(losses.end())
+    Ok(all.end(losses.end()))
 }
 
 /// A snapshot's collections, or those of one place, and what the server has.
@@ -127,7 +127,7 @@ fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failu
     let from = Reference::parse(args.from.as_bytes())?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let old = select::one(&all, &from.name, &args.filter.to_select()?)?;
+    let old = all.one(&from.name, &args.filter.to_select()?)?;
     let ambient = repository.ambient();
     let asked = deployment_arguments::Collections::default();
     let Deployment { link, mut options } =
@@ -176,7 +176,7 @@ fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failu
         screen.chat("")?;
         changes.sum_up(screen)?;
     }
-    Ok(Exit::Done)
+    Ok(all.end(Exit::Done))
 }
 
 /// The server is asked for the database of the same name, and for no other.

@@ -8,7 +8,7 @@ use icecore::{
     verbs::{
         deployment::{self, Bounds, Collection, Found},
         dump::{self, Form, Outcome},
-        select::{self, Place, Reference},
+        select::{Place, Reference},
     },
 };
 use serde_json::json;
@@ -75,7 +75,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     }
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
+    let kept = all.one(&reference.name, &args.filter.to_select()?)?;
     let reader = repository.reader()?;
     let mut losses = Losses::new(screen);
     let collections = choose(&reader, kept, &reference, &mut losses)?;
@@ -84,7 +84,8 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             let what = "standard output takes one collection: name it, or a directory";
             return Err(Failure::Usage(what.into()));
         };
-        return write_out(&reader, collection, args.format, (screen, losses));
+        let exit = write_out(&reader, collection, args.format, (screen, losses))?;
+        return Ok(all.end(exit));
     }
     let form = match args.format {
         Format::Bson => Form::Bson,
@@ -98,7 +99,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let outcome = dump::dump(&reader, &collections, to, &watch.progress, &mut lost)?;
     watch.clear();
     tell(&outcome, args, screen)?;
-    Ok(losses.end())
+    Ok(all.end(losses.end()))
 }
 
 fn choose(

@@ -146,7 +146,7 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
                 "`{text}` names no collection: documents are in one"
             )));
         };
-        let root = document::catalogue(select::one(&all, &reference.name, &filter)?)?;
+        let root = document::catalogue(all.one(&reference.name, &filter)?)?;
         let found = deployment::resolve(&reader, &root, address)?;
         let (collection, id) = deployment::needed_collection::<repo::Error>(found)?;
         if id.is_some() {
@@ -172,7 +172,7 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
         }
     }
     written.finish();
-    Ok(losses.end())
+    Ok(all.end(losses.end()))
 }
 
 fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -192,7 +192,7 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
-    let chosen = select::several(&all, &names, &filter)?;
+    let chosen = all.several(&names, &filter)?;
     let reader = repository.reader()?;
     for typed in &args.patterns {
         let what = match place(typed, &all, &filter, &reader) {
@@ -231,7 +231,7 @@ fn files(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fail
     if screen.json {
         screen.document(&documents)?;
     }
-    Ok(losses.end())
+    Ok(all.end(losses.end()))
 }
 
 /// What is text, for patterns, and what is not: names as they are.

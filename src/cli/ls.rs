@@ -9,7 +9,7 @@ use icecore::{
         address::Address,
         deployment::{self, Bounds, Collection, Found},
         entries::{self, Depth},
-        select::{self, Place, Reference},
+        select::{Place, Reference},
     },
 };
 use serde_json::json;
@@ -76,7 +76,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let mut losses = Losses::new(screen);
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
+    let kept = all.one(&reference.name, &args.filter.to_select()?)?;
     if screen.json {
         let mut head = snapshots::document(kept);
         head["message_type"] = "snapshot".into();
@@ -97,7 +97,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if let Some(root) = catalogue.filter(|_| wants_all) {
         list_databases(&repository, &root, (screen, &mut losses))?;
     }
-    Ok(losses.end())
+    Ok(all.end(losses.end()))
 }
 
 fn list_files(

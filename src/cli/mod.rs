@@ -34,6 +34,7 @@ mod repair;
 mod restore;
 mod restore_mongodb;
 mod screen;
+mod shelf;
 mod snapshots;
 mod stats;
 mod tag;

@@ -28,6 +28,7 @@ use super::{
     password::{self, Source},
     screen,
 };
+    shelf::Shelf,
 
 /// Opens the repository that the flags and variables name.
 pub fn open(global: &Global) -> Result<Repository, Failure> {
@@ -191,12 +192,8 @@ fn cache_dir(global: &Global) -> Option<PathBuf> {
 }
 
 /// All snapshots that can be read; the others are named on standard error, and stop nothing.
-pub fn shelf(repository: &Repository) -> Result<Vec<Kept>, Failure> {
-    let survey = repository.survey()?;
-    for damage in &survey.damage {
-        screen::warn(&format!("warning: {}: {}", damage.object, damage.error));
-    }
-    Ok(survey.kept)
+pub fn shelf(repository: &Repository) -> Result<Shelf, Failure> {
+    Ok(Shelf::new(repository.survey()?))
 }
 
 /// The tree of a snapshot's files.

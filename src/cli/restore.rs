@@ -14,7 +14,7 @@ use icecore::{
     verbs::{
         restore::{self, Ground, Outcome, Plan, Selection},
         restore_mongodb as verb,
-        select::{self, Reference},
+        select::Reference,
     },
 };
 use serde_json::{Value, json};
@@ -139,9 +139,10 @@ fn collections(
     };
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
+    let kept = all.one(&reference.name, &args.filter.to_select()?)?;
     let from = (&repository, kept, &reference.place);
-    restore_mongodb::run(&args.mongodb, uri, conflict, args.dry_run, from, screen)
+    let exit = restore_mongodb::run(&args.mongodb, uri, conflict, args.dry_run, from, screen)?;
+    Ok(all.end(exit))
 }
 
 fn files(
@@ -172,7 +173,7 @@ fn files(
     };
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let kept = select::one(&all, &reference.name, &args.filter.to_select()?)?;
+    let kept = all.one(&reference.name, &args.filter.to_select()?)?;
     let root = open::files(kept)?;
     let reader = repository.reader()?;
     let name = |plain: &[u8]| repository.keys().blob_id(BlobKind::Chunk, plain);
@@ -183,7 +184,7 @@ fn files(
         let plan = restore::plan(&ground, &root, &options, &watch.progress)?;
         watch.clear();
         name_unmatched(&options.selection);
-        return show_plan(&plan, &options, screen);
+        return Ok(all.end(show_plan(&plan, &options, screen)?));
     }
     let outcome = restore::carry_out(&ground, &root, &options, &watch.progress)?;
     watch.clear();
@@ -194,7 +195,7 @@ fn files(
     } else {
         show(&outcome, (target, options.conflict), seconds, screen)?;
     }
-    Ok(exit(&outcome))
+    Ok(all.end(exit(&outcome)))
 }
 
 /// Of several patterns one may be mistyped. (If none matches anything, that is an error.)
@@ -202,10 +203,10 @@ fn name_unmatched(selection: &Selection) {
     for pattern in selection.unmatched() {
         screen::warn(&format!("warning: no path matches --include {pattern}"));
     }
-}
     for pattern in selection.unmatched_excludes() {
         screen::warn(&format!("warning: no path that was looked at matches --exclude {pattern}"));
     }
+}
 
 /// The worst of what happened decides.
 fn exit(outcome: &Outcome) -> Exit {

@@ -37,7 +37,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let names = select::names(&args.snapshots)?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
-    let chosen = select::several(&all, &names, &args.filter.to_select()?)?;
+    let chosen = all.several(&names, &args.filter.to_select()?)?;
     let mut watch = Watch::start(screen, "stats")?;
     let stats = stats::stats(&repository, &chosen, &watch.progress)?;
     watch.clear();
@@ -62,7 +62,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
         show(&stats, screen)?;
     }
     if watch.troubles() == 0 {
-        return Ok(Exit::Done);
+        return Ok(all.end(Exit::Done));
     }
     if !screen.json {
         screen::warn("what can't be read is not counted, nor is what it leads to");

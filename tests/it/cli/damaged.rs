@@ -99,3 +99,37 @@ fn what_is_not_damaged_is_listed_found_and_compared() {
     assert_eq!((&error["message_type"], json.code), (&"error".into(), 13));
     assert!(error["item"].as_str().unwrap().starts_with("what lies from /"), "{error}");
 }
+
+/// Neither its time nor its host is known then: it may have been any.
+#[test]
+fn a_damaged_record_may_have_been_the_latest() {
+    let desk = Desk::new();
+    desk.init();
+    desk.write("data/f", "old");
+    desk.ok(&["backup", "data"]);
+    let old = desk.json(&["snapshots"])[0]["id"].as_str().unwrap().to_owned();
+    desk.write("data/f", "and new");
+    desk.ok(&["backup", "data"]);
+    let new = desk.json(&["snapshots", "latest"])[0]["id"].as_str().unwrap().to_owned();
+    rot(&[desk.path("repository/snapshots").join(new)]);
+
+    let place = format!("latest:{}", desk.text("data/f"));
+    let short = &old[..8];
+    let told = format!("warning: a damaged record may have been `latest`; taken is {short} of 20");
+    for arguments in [
+        &["restore", &place, "--target", "back"][..],
+        &["restore", "latest", "--target", "plan", "--dry-run"],
+        &["ls", "latest"],
+        &["cat", &place],
+        &["cat", "snapshot", "latest"],
+        &["find", "f", "--snapshot", "latest"],
+        &["diff", &old, "latest"],
+        &["stats", "latest"],
+    ] {
+        let said = desk.run(arguments);
+        assert_eq!(said.code, 13, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(&told), "{arguments:?}: {}", said.err);
+    }
+    assert_eq!(fs::read(desk.path("back/f")).unwrap(), b"old");
+    desk.ok(&["restore", &old, "--target", "named"]);
+}
