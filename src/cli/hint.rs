@@ -55,6 +55,10 @@ fn say(exit: Exit, hint: &str) -> Option<Meaning> {
     Some((exit, Some(hint.to_owned())))
 }
 
+/// Of the one that takes the place of a cache that can't be used, or that `--no-cache` uses.
+const NO_ROOM_FOR_CACHE: &str =
+    "`--cache-dir DIR` names another place; a cache that is gone afterwards lies in TMPDIR";
+
 pub const CHECK: &str = "`icecore check --read-data` says what is damaged and what it touches";
 
 fn of_repository(error: &repo::Error) -> Option<Meaning> {
@@ -90,7 +94,7 @@ fn of_repository(error: &repo::Error) -> Option<Meaning> {
             say(Exit::Failed, "run it again: what was stored is found and not sent again")
         }
         Store(error) => of_store(error),
-        Cache(_) => say(Exit::Failed, "`--cache-dir DIR` or `--no-cache` use another one"),
+        Cache(_) => say(Exit::Failed, NO_ROOM_FOR_CACHE),
         error if error.is_damage() => say(Exit::Damaged, CHECK),
         _ => None,
     }
@@ -119,7 +123,7 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
     use collect::Error::*;
     match error {
         Store(error) => of_store(error),
-        Cache(_) => say(Exit::Failed, "`--cache-dir DIR` or `--no-cache` use another one"),
+        Cache(_) => say(Exit::Failed, NO_ROOM_FOR_CACHE),
         Unreadable { .. } => say(
             Exit::Damaged,
             "nothing was deleted. `icecore check` names all that is damaged; from a copy of the \

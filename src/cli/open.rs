@@ -3,9 +3,9 @@
 use std::{
     error::Error as _,
     ffi::{OsStr, OsString},
-    fs,
+    fs, io,
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -111,6 +111,17 @@ fn line_of(bytes: &[u8]) -> &[u8] {
 }
 
 /// Else nothing would be seen for as long as it is tried again.
+/// Else every command would take long, and nobody would know why.
+fn tell_private_cache(dir: &Path, error: &io::Error, json: bool) {
+    let message = format!("the cache can't be used, and is done without: {error}");
+    if json {
+        screen::warn_json("cache", &dir.to_string_lossy(), &message);
+    } else {
+        screen::warn(&format!("warning: {}: {message}", dir.display()));
+        screen::warn("hint: `--cache-dir DIR` names another one; `--no-cache` keeps none");
+    }
+}
+
 fn tell_outage(error: &store::Error, json: bool) {
     let (mut message, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
@@ -164,6 +175,9 @@ pub fn ambient() -> Ambient {
 pub fn open_options(global: &Global, writing: Option<&Writing>) -> Result<OpenOptions, Failure> {
     let mut options = OpenOptions { cache_dir: cache_dir(global), ..OpenOptions::default() };
     if let Some(writing) = writing {
+    let (shown, json) = (options.cache_dir.clone().unwrap_or_default(), global.json);
+    let tell = move |error: &io::Error| tell_private_cache(&shown, error, json);
+    options.on_private_cache = Some(Arc::new(tell));
         options.compression = match writing.compression {
             Compression::Auto => seal::Compression::Auto,
             Compression::Off => seal::Compression::Off,

@@ -28,10 +28,15 @@ impl Repository {
         if self.catalog().is_current(&self.list_segments()?) {
             return Ok(Vec::new());
         }
-        match self.merge() {
+        let merged = match self.merge() {
             // A torn cache has been noticed meanwhile: now it is made again.
             Err(Error::Cache(error)) if error.kind() == io::ErrorKind::InvalidData => self.merge(),
-            result => result,
+            merged => merged,
+        };
+        match merged {
+            // Its disk may be full: another place may have room.
+            Err(Error::Cache(error)) if self.catalog().leave_shared(&error)? => self.merge(),
+            merged => merged,
         }
     }
 

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Error, Reader, Session, SessionOptions, catalog::Catalog, layout, nodes::NodeCache};
+use super::{
+    Error, Reader, Session, SessionOptions,
+    catalog::{Catalog, OnPrivate},
+    layout,
+    nodes::NodeCache,
+};
 use crate::{
     ambient::Ambient,
     buffers::Buffers,
@@ -35,10 +40,12 @@ pub struct InitOptions {
 }
 
 /// What is chosen each time one is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OpenOptions {
     /// Below it each repository gets a directory of its own. `None`: nothing is kept.
     pub cache_dir: Option<PathBuf>,
+    /// Told once, when that directory can't be used and another one is, for this time.
+    pub on_private_cache: Option<OnPrivate>,
     pub pack_aim_bytes: usize,
     pub compression: Compression,
 }
@@ -47,6 +54,7 @@ impl Default for OpenOptions {
     fn default() -> Self {
         OpenOptions {
             cache_dir: None,
+            on_private_cache: None,
             pack_aim_bytes: PACK_AIM_BYTES,
             compression: Compression::Auto,
         }
@@ -163,7 +171,8 @@ impl Repository {
     ) -> Result<Repository, Error> {
         let Opened { keys, master, key_name, config, damage } = opened;
         let cache = options.cache_dir.as_ref().map(|dir| dir.join(config.repo_id.to_string()));
-        let catalog = Catalog::open(cache.as_deref(), ambient.random())?;
+        let tell = options.on_private_cache.clone();
+        let catalog = Catalog::open(cache.as_deref(), ambient.random(), tell)?;
         let nodes = NodeCache::new(NODE_CACHE_BYTES);
         let inner = Inner {
             store,

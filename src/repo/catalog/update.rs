@@ -93,6 +93,32 @@ impl Catalog {
         drop(state);
         Ok(Update { catalog: self, _turn: turn, _lock: lock, incoming })
     }
+
+    /// After `error`: goes on in a directory of its own, and says so. False when it was in one
+    /// already: then the error stands.
+    pub fn leave_shared(&self, error: &io::Error) -> io::Result<bool> {
+        let _turn = self.turn.lock().expect("nobody panics while updating");
+        let mut state = self.state.write().expect("nobody panics while changing the state");
+        if !state.shelf.is_shared() {
+            return Ok(false);
+        }
+        state.go_private()?;
+        self.on_private.iter().for_each(|tell| tell(error));
+        Ok(true)
+    }
+
+    /// Takes in packs that stand in the segment `id`, wherever there is room for that.
+    pub fn take_in(&self, id: SegmentId, tables: &[PackTable]) -> io::Result<()> {
+        let take_in = || {
+            let mut update = self.update()?;
+            update.tables(id, tables)?;
+            update.finish(None)
+        };
+        match take_in() {
+            Err(error) if self.leave_shared(&error)? => take_in(),
+            taken => taken,
+        }
+    }
 }
 
 impl State {

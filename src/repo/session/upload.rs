@@ -243,9 +243,7 @@ impl Shared {
                 .map_err(|source| Error::Unsealable { what: "an index segment", source })?;
             self.repo.store().put_new(&layout::segment(&id), object)?;
             self.counters.segments.fetch_add(1, Relaxed);
-            let mut update = self.repo.catalog().update()?;
-            update.tables(id, group)?;
-            update.finish(None)?;
+            self.repo.catalog().take_in(id, group)?;
         }
         let number = |table: &PackTable| self.repo.catalog().number(&table.id);
         Ok(tables.iter().filter_map(number).collect())
