@@ -189,6 +189,10 @@ fn of_mount(error: &verbs::mount::Error) -> Option<Meaning> {
             say(Exit::Failed, "`mkdir DIR` makes an empty one; `icecore mount DIR` takes it")
         }
         _ => None,
+        verbs::mount::Error::Dead { mountpoint } => {
+            let hint = format!("`fusermount3 -uz {}` takes it away", mountpoint.display());
+            Some((Exit::Failed, Some(hint)))
+        }
     }
 }
 

@@ -6,13 +6,19 @@ use icecore::{
     repo::Kept,
     verbs::{
         entries,
-        mount::{self, List, Options, Shelved},
+        mount::{self, List, Options, Shelved, Unmounted},
         select,
     },
 };
 
 use super::{
-    args::Global, exit::Exit, failure::Failure, filter::Filter, open, screen::Screen, watch::Watch,
+    args::Global,
+    exit::Exit,
+    failure::Failure,
+    filter::Filter,
+    open,
+    screen::{self, Screen},
+    watch::Watch,
 };
 
 /// Browse snapshots as a read-only file system (FUSE)
@@ -60,8 +66,14 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let mounted = mount::mount(reader, list, options, ambient.clone(), watch.progress.clone())?;
     screen.chat(&format!("mounted on {}; Ctrl-C unmounts", args.mountpoint.display()))?;
     screen.flush()?;
-    mounted.wait(&watch.progress, &ambient)?;
+    let unmounted = mounted.wait(&watch.progress, &ambient)?;
     watch.clear();
+    if unmounted == Unmounted::InUse {
+        screen::warn(&format!(
+            "warning: {} was still in use: it is detached, and who is in there reads no more of it",
+            args.mountpoint.display()
+        ));
+    }
     Ok(if watch.troubles() > 0 { Exit::Troubles } else { Exit::Done })
 }
 

@@ -14,7 +14,7 @@ use icecore::{
     id::{BlobId, Sid},
     progress::Progress,
     tree::Pieces,
-    verbs::mount::{Error, Mounted, Options, Shelved, mount},
+    verbs::mount::{Error, Mounted, Options, Shelved, Unmounted, mount},
 };
 
 use crate::restore::scene::{Scene, Source, content};
@@ -209,4 +209,19 @@ fn a_directory_with_something_in_it_is_not_hidden() {
     let (reader, ambient) = (scene.reader.another(), Ambient::real("host", "user"));
     let mounted = mount(reader, Box::new(|| None), options, ambient, Arc::default());
     assert!(matches!(mounted, Err(Error::NotEmpty { mountpoint }) if mountpoint == at));
+}
+
+/// A mount that nobody answers for would be in everybody's way.
+#[test]
+fn what_is_in_use_is_detached() {
+    let mut source = Source::default();
+    source.file("f", b"f");
+    let scene = Scene::new(&source);
+    let Some(Mount { mounted, at, progress, .. }) = Mount::of(&scene) else { return };
+    let used = fs::File::open(at.join("latest/f")).unwrap();
+    progress.cancel();
+    let unmounted = mounted.wait(&progress, &Ambient::real("host", "user")).unwrap();
+    assert_eq!(unmounted, Unmounted::InUse);
+    assert_eq!(fs::read_dir(&at).unwrap().count(), 0, "what was below is there again");
+    drop(used);
 }

@@ -12,9 +12,19 @@ mod inodes;
 mod shelf;
 mod view;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use fuser::{BackgroundSession, Config, MountOption, SessionACL};
+use rustix::{
+    io::Errno,
+    mount::{UnmountFlags, unmount},
+};
 
 use crate::{ambient::Ambient, progress::Progress, repo::ReadBlobs};
 
@@ -40,8 +50,19 @@ pub enum Error {
     Mount { mountpoint: PathBuf, source: io::Error },
     #[error("{mountpoint} is not empty, and a mount would hide what is in it")]
     NotEmpty { mountpoint: PathBuf },
+    #[error("{mountpoint} is a mount that nobody answers for any more")]
+    Dead { mountpoint: PathBuf },
     #[error("cannot unmount {mountpoint}")]
     Unmount { mountpoint: PathBuf, source: io::Error },
+}
+
+/// How a mount ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmounted {
+    Unused,
+    /// Someone had a file or a working directory in it: nobody finds it any more, and what is in
+    /// use stays so until the process ends, and can't be read from then on.
+    InUse,
 }
 
 /// A mount that others can see. Dropped, it is unmounted.
@@ -62,6 +83,9 @@ pub fn mount<R: ReadBlobs + 'static>(
     match std::fs::read_dir(&mountpoint).map(|mut dir| dir.next().is_none()) {
         Ok(true) => {}
         Ok(false) => return Err(Error::NotEmpty { mountpoint }),
+        Err(source) if source.raw_os_error() == Some(Errno::NOTCONN.raw_os_error()) => {
+            return Err(Error::Dead { mountpoint });
+        }
         Err(source) => return Err(Error::Mount { mountpoint, source }),
     }
     let mut config = Config::default();
@@ -81,14 +105,17 @@ pub fn mount<R: ReadBlobs + 'static>(
 }
 
 impl Mounted {
-    /// Fails while someone has a file or a working directory in it.
-    pub fn unmount(self) -> Result<(), Error> {
+    pub fn unmount(self) -> Result<Unmounted, Error> {
         let Mounted { session, mountpoint } = self;
-        session.umount_and_join().map_err(|source| Error::Unmount { mountpoint, source })
+        let unmounted = match rustix::process::geteuid().is_root() {
+            true => by_ourselves(session, &mountpoint),
+            false => by_helper(session, &mountpoint),
+        };
+        unmounted.map_err(|source| Error::Unmount { mountpoint, source })
     }
 
     /// Returns when `progress` is cancelled and it is unmounted, or someone else unmounted it.
-    pub fn wait(self, progress: &Progress, ambient: &Ambient) -> Result<(), Error> {
+    pub fn wait(self, progress: &Progress, ambient: &Ambient) -> Result<Unmounted, Error> {
         while !self.session.guard.is_finished() {
             if progress.is_cancelled() {
                 return self.unmount();
@@ -96,6 +123,45 @@ impl Mounted {
             ambient.clock.sleep(POLL);
         }
         let Mounted { session, mountpoint } = self;
-        session.join().map_err(|source| Error::Unmount { mountpoint, source })
+        match session.join() {
+            Ok(()) => Ok(Unmounted::Unused),
+            Err(source) => Err(Error::Unmount { mountpoint, source }),
+        }
     }
+}
+
+fn by_ourselves(session: BackgroundSession, mountpoint: &Path) -> io::Result<Unmounted> {
+    match session.umount_and_join() {
+        Ok(()) => Ok(Unmounted::Unused),
+        // Its threads go on answering. A mount left behind would be dead, and in everybody's way.
+        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
+            unmount(mountpoint, UnmountFlags::DETACH)?;
+            Ok(Unmounted::InUse)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Who is not root can mostly unmount only through the helper that mounted.
+fn by_helper(session: BackgroundSession, mountpoint: &Path) -> io::Result<Unmounted> {
+    if !fusermount("-u", mountpoint) && fusermount("-uz", mountpoint) {
+        // Joined, it would wait for whoever is in there; dropped, it would unmount once more.
+        std::mem::forget(session);
+        return Ok(Unmounted::InUse);
+    }
+    by_ourselves(session, mountpoint)
+}
+
+/// Whether it did it.
+fn fusermount(flag: &str, mountpoint: &Path) -> bool {
+    let run = |program| {
+        let mut command = Command::new(program);
+        command.arg(flag).arg("--").arg(mountpoint).stdin(Stdio::null()).stderr(Stdio::null());
+        command.status()
+    };
+    let status = match run("fusermount3") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => run("fusermount"),
+        status => status,
+    };
+    status.is_ok_and(|status| status.success())
 }

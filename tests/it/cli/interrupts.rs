@@ -1,6 +1,12 @@
 //! Ctrl-C and SIGTERM: a clean stop that leaves nothing behind, and the next run goes on.
 
-use std::{fs, process::Stdio, thread, time::Duration};
+use std::{
+    fs,
+    io::Read,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -12,12 +18,6 @@ fn is_at_work(desk: &Desk) -> bool {
     packs.flatten().any(|folder| fs::read_dir(folder.path()).unwrap().next().is_some())
 }
 
-#[test]
-fn a_backup_stops_cleanly_and_goes_on_later() {
-    for signal in [Signal::INT, Signal::TERM] {
-        let desk = Desk::new();
-        desk.init();
-        let mut noise = vec![0; 140 << 20];
 /// All is queued at once, and most of it is dropped.
 #[test]
 fn a_restore_that_is_interrupted_says_so_and_goes_on_later() {
@@ -48,6 +48,12 @@ fn a_restore_that_is_interrupted_says_so_and_goes_on_later() {
     assert!(fs::read(desk.path("back/noise")).unwrap() == noise);
 }
 
+#[test]
+fn a_backup_stops_cleanly_and_goes_on_later() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let desk = Desk::new();
+        desk.init();
+        let mut noise = vec![0; 140 << 20];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
         fs::create_dir(desk.path("data")).unwrap();
         fs::write(desk.path("data/noise"), &noise).unwrap();
@@ -72,4 +78,28 @@ fn a_restore_that_is_interrupted_says_so_and_goes_on_later() {
         assert!(fs::read(desk.path("back/noise")).unwrap() == noise);
         desk.ok(&["check"]);
     }
+}
+
+#[test]
+fn a_dead_mount_in_the_way_is_told_as_one() {
+    let desk = Desk::with_snapshots();
+    fs::create_dir(desk.path("mnt")).unwrap();
+    let mut command = desk.command(&["mount", "mnt"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // It says so when it is there.
+    if child.stdout.as_mut().unwrap().read_exact(&mut [0; 10]).is_err() {
+        child.wait().unwrap();
+        eprintln!("SKIPPED: cannot mount here");
+        return;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = desk.run(&["mount", "mnt"]);
+    let mut helper = Command::new("fusermount3");
+    if !helper.arg("-uz").arg(desk.path("mnt")).status().is_ok_and(|status| status.success()) {
+        let detached = Command::new("umount").arg("-l").arg(desk.path("mnt")).status();
+        assert!(detached.unwrap().success());
+    }
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("hint: `fusermount3 -uz mnt`"), "{}", said.err);
 }
