@@ -393,7 +393,7 @@ impl<R: ReadBlobs> Crew<'_, R> {
     pub fn fail(&self, key: &[u8], failure: Failure<R::Error>) {
         match failure {
             Failure::Target(error) if error.is_final() => {
-                self.stop.raise(error.into());
+                self.stop.raise(super::Error::Write { path: shown(key), source: error });
             }
             Failure::Target(sink::Error::Appeared) if self.conflict == Conflict::Fail => {
                 self.tally.conflict(key);

@@ -85,6 +85,8 @@ impl<R: ReadBlobs> Ground<'_, R> {
 pub enum Error<E: std::error::Error + 'static> {
     #[error("cannot write to the target")]
     Target(#[from] sink::Error),
+    #[error("cannot write {path} to the target")]
+    Write { path: String, source: sink::Error },
     #[error("cannot read the snapshot")]
     Snapshot(#[from] tree::Error<E>),
     #[error("the snapshot has no {path}")]
@@ -163,10 +165,10 @@ pub fn carry_out<R: ReadBlobs>(
     })?;
     left.settle(&crew);
     crew.stop.result()?;
-    matched(&options.selection, tally.outcome().troubles)?;
-    if options.verify {
     // Nobody says of what was queued by then that it was dropped.
     crew.go_on()?;
+    matched(&options.selection, tally.outcome().troubles)?;
+    if options.verify {
         progress.phase("verify");
         progress.expect(scope.entries, scope.bytes);
         crew.only_verify = true;
@@ -177,9 +179,9 @@ pub fn carry_out<R: ReadBlobs>(
             walk.finish()?.flush();
             Ok(())
         })?;
+        crew.go_on()?;
     }
     Ok(tally.outcome())
-        crew.go_on()?;
 }
 
 /// Runs `walk` here and the crew's work beside it. The error that stopped the crew goes first.
