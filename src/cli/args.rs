@@ -14,7 +14,6 @@ use super::{
 #[command(
     name = "icecore",
     version,
-    disable_help_subcommand = true,
     subcommand_required = true,
     max_term_width = 100,
     after_help = "\
@@ -62,7 +61,7 @@ pub struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Name each new or changed item; twice: each item
+    /// Name each new or changed item; twice, with restore or --dry-run: each item
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
@@ -70,14 +69,8 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Keep the cache of indexes in this directory
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "ICECORE_CACHE_DIR",
-        hide_env_values = true
-    )]
+    /// Keep the cache of indexes in this directory [env: ICECORE_CACHE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
     /// Use a cache that is gone when the command ends, whatever --cache-dir says

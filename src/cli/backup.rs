@@ -152,22 +152,14 @@ pub struct Elsewhere {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Packing")]
 pub struct Writing {
-    /// How hard to squeeze what is new
-    #[arg(
-        long,
-        value_enum,
-        value_name = "HOW",
-        env = "ICECORE_COMPRESSION",
-        hide_env_values = true,
-        default_value = "auto"
-    )]
-    pub compression: Compression,
+    /// How hard to squeeze what is new [env: ICECORE_COMPRESSION] [default: auto]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub compression: Option<Compression>,
 
-    /// Fill packs up to this size, in MiB
+    /// Fill packs up to this size, in MiB [env: ICECORE_PACK_SIZE]
     #[arg(
         long,
         value_name = "MIB",
-        env = "ICECORE_PACK_SIZE", hide_env_values = true,
         value_parser = clap::value_parser!(u32).range(open::PACK_SIZES_MIB)
     )]
     pub pack_size: Option<u32>,

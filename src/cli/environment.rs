@@ -22,10 +22,13 @@ pub fn progress_fps() -> Result<Option<f64>, Failure> {
     let fps: Option<f64> = text.parse().ok().filter(|fps| *fps > 0.0 && *fps <= 60.0);
     match fps {
         Some(fps) => Ok(Some(fps)),
-        None => Err(Failure::Usage(format!(
-            "{NAME} is `{text}`, but wants a number above 0 and up to 60"
-        ))),
+        None => Err(wrong(NAME, &text, "a number above 0 and up to 60")),
     }
+}
+
+/// The variable says what can't be.
+pub fn wrong(name: &str, value: &str, wants: &str) -> Failure {
+    Failure::Usage(format!("{name} is `{value}`, but wants {wants}"))
 }
 
 /// The variables that tell how to reach an object store, for the store to choose from.

@@ -72,22 +72,22 @@ pub struct Args {
 #[command(next_help_heading = "What to keep")]
 pub struct KeepRules {
     /// The newest N (or `unlimited`)
-    #[arg(short = 'l', long, value_name = "N")]
+    #[arg(short = 'l', long, value_name = "N", allow_negative_numbers = true)]
     pub keep_last: Option<Keep>,
     /// The newest of each of the last N hours that have one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub keep_hourly: Option<Keep>,
     /// The newest of each of the last N days that have one
-    #[arg(short = 'd', long, value_name = "N")]
+    #[arg(short = 'd', long, value_name = "N", allow_negative_numbers = true)]
     pub keep_daily: Option<Keep>,
     /// The newest of each of the last N weeks (Monday to Sunday) that have one
-    #[arg(short = 'w', long, value_name = "N")]
+    #[arg(short = 'w', long, value_name = "N", allow_negative_numbers = true)]
     pub keep_weekly: Option<Keep>,
     /// The newest of each of the last N months that have one
-    #[arg(short = 'm', long, value_name = "N")]
+    #[arg(short = 'm', long, value_name = "N", allow_negative_numbers = true)]
     pub keep_monthly: Option<Keep>,
     /// The newest of each of the last N years that have one
-    #[arg(short = 'y', long, value_name = "N")]
+    #[arg(short = 'y', long, value_name = "N", allow_negative_numbers = true)]
     pub keep_yearly: Option<Keep>,
     /// All that are newer than this before the newest
     #[arg(long, value_name = "TIME")]

@@ -112,6 +112,7 @@ fn of_store(error: &store::Error) -> Option<Meaning> {
             "on a disk: whose files are they, and may it be written? In a bucket: which \
              credentials are in AWS_ACCESS_KEY_ID?",
         ),
+        ErrorKind::UnknownOption | ErrorKind::BadOption { .. } => Some((Exit::Usage, None)),
         ErrorKind::Unavailable => {
             say(Exit::Failed, "run it again later: it goes on from what was stored")
         }
@@ -188,11 +189,11 @@ fn of_mount(error: &verbs::mount::Error) -> Option<Meaning> {
         verbs::mount::Error::NotEmpty { .. } => {
             say(Exit::Failed, "`mkdir DIR` makes an empty one; `icecore mount DIR` takes it")
         }
-        _ => None,
         verbs::mount::Error::Dead { mountpoint } => {
             let hint = format!("`fusermount3 -uz {}` takes it away", mountpoint.display());
             Some((Exit::Failed, Some(hint)))
         }
+        _ => None,
     }
 }
 

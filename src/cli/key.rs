@@ -12,7 +12,7 @@ use super::{
     failure::Failure,
     init::Strength,
     open,
-    password::Source,
+    password::{self, Source},
     screen::{self, Screen, printable},
     units,
 };
@@ -91,7 +91,8 @@ impl New {
     fn password(&self) -> Result<SecretString, Failure> {
         let command = self.new_password_command.clone().map(Source::Command);
         let file = self.new_password_file.clone().map(Source::File);
-        command.or(file).unwrap_or(Source::Prompt).read_new("new password: ")
+        let source = command.or(file).unwrap_or(Source::Prompt);
+        source.read_new("new password: ").map_err(password::of_the_new)
     }
 
     fn label(&self, repository: &Repository) -> String {

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use clap::ValueEnum;
 use etcetera::BaseStrategy;
 use icecore::{
     ambient::Ambient,
@@ -27,8 +28,8 @@ use super::{
     failure::Failure,
     password::{self, Source},
     screen,
-};
     shelf::Shelf,
+};
 
 /// Opens the repository that the flags and variables name.
 pub fn open(global: &Global) -> Result<Repository, Failure> {
@@ -110,7 +111,6 @@ fn line_of(bytes: &[u8]) -> &[u8] {
     &bytes[..last.map_or(0, |last| last + 1)]
 }
 
-/// Else nothing would be seen for as long as it is tried again.
 /// Else every command would take long, and nobody would know why.
 fn tell_private_cache(dir: &Path, error: &io::Error, json: bool) {
     let message = format!("the cache can't be used, and is done without: {error}");
@@ -122,6 +122,7 @@ fn tell_private_cache(dir: &Path, error: &io::Error, json: bool) {
     }
 }
 
+/// Else nothing would be seen for as long as it is tried again.
 fn tell_outage(error: &store::Error, json: bool) {
     let (mut message, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {
@@ -174,22 +175,55 @@ pub fn ambient() -> Ambient {
 /// How to open: where the cache is, how packs are made.
 pub fn open_options(global: &Global, writing: Option<&Writing>) -> Result<OpenOptions, Failure> {
     let mut options = OpenOptions { cache_dir: cache_dir(global), ..OpenOptions::default() };
-    if let Some(writing) = writing {
     let (shown, json) = (options.cache_dir.clone().unwrap_or_default(), global.json);
     let tell = move |error: &io::Error| tell_private_cache(&shown, error, json);
     options.on_private_cache = Some(Arc::new(tell));
-        options.compression = match writing.compression {
+    if let Some(writing) = writing {
+        options.compression = match writing.compression()? {
             Compression::Auto => seal::Compression::Auto,
             Compression::Off => seal::Compression::Off,
             Compression::Fastest => seal::Compression::Fastest,
             Compression::Better => seal::Compression::Better,
             Compression::Max => seal::Compression::Max,
         };
-        if let Some(mib) = writing.pack_size {
+        if let Some(mib) = writing.pack_size()? {
             options.pack_aim_bytes = mib as usize * MIB;
         }
     }
     Ok(options)
+}
+
+impl Writing {
+    fn compression(&self) -> Result<Compression, Failure> {
+        const NAME: &str = "ICECORE_COMPRESSION";
+        let named = |text: String| {
+            let wants = "auto, off, fastest, better or max";
+            Compression::from_str(&text, false).map_err(|_| environment::wrong(NAME, &text, wants))
+        };
+        match self.compression {
+            Some(compression) => Ok(compression),
+            None => {
+                Ok(environment::text(NAME)?.map(named).transpose()?.unwrap_or(Compression::Auto))
+            }
+        }
+    }
+
+    fn pack_size(&self) -> Result<Option<u32>, Failure> {
+        const NAME: &str = "ICECORE_PACK_SIZE";
+        if self.pack_size.is_some() {
+            return Ok(self.pack_size);
+        }
+        let Some(text) = environment::text(NAME)? else { return Ok(None) };
+        let size = text.parse().ok().filter(|mib| PACK_SIZES_MIB.contains(&i64::from(*mib)));
+        match size {
+            Some(mib) => Ok(Some(mib)),
+            None => {
+                let (least, most) = PACK_SIZES_MIB.into_inner();
+                let wants = format!("a number from {least} to {most}, of MiB");
+                Err(environment::wrong(NAME, &text, &wants))
+            }
+        }
+    }
 }
 
 /// The sizes of packs that `--pack-size` may ask for, in MiB.
@@ -202,7 +236,8 @@ fn cache_dir(global: &Global) -> Option<PathBuf> {
         return None;
     }
     let usual = || Some(etcetera::choose_base_strategy().ok()?.cache_dir().join("icecore"));
-    global.cache_dir.clone().filter(|dir| !dir.as_os_str().is_empty()).or_else(usual)
+    let named = global.cache_dir.clone().filter(|dir| !dir.as_os_str().is_empty());
+    named.or_else(|| environment::path("ICECORE_CACHE_DIR")).or_else(usual)
 }
 
 /// All snapshots that can be read; the others are named on standard error, and stop nothing.

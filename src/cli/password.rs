@@ -37,6 +37,11 @@ pub enum Error {
          ICECORE_PASSWORD_FILE says where it is"
     )]
     Prompt(#[source] io::Error),
+    #[error(
+        "cannot ask for the new password here: without a terminal --new-password-file says where \
+         it is"
+    )]
+    PromptForNew(#[source] io::Error),
 }
 
 impl Source {
@@ -94,6 +99,18 @@ impl Source {
             }
         }
         Ok(password)
+    }
+}
+
+/// As it is told where the new password has flags of its own, beside those of the old one.
+pub fn of_the_new(failure: Failure) -> Failure {
+    let Failure::Because(error) = failure else { return failure };
+    match error.downcast::<Error>() {
+        Ok(error) => match *error {
+            Error::Prompt(source) => Error::PromptForNew(source).into(),
+            error => error.into(),
+        },
+        Err(error) => Failure::Because(error),
     }
 }
 
@@ -162,5 +179,13 @@ mod tests {
         assert!(read("printf ''").is_err(), "an empty password");
         assert!(read("echo 'open").is_err());
         assert!(read("/nowhere/such-a-program").is_err());
+    }
+
+    #[test]
+    fn the_flags_of_the_new_password_are_named_where_it_has_its_own() {
+        let cannot = || Failure::from(Error::Prompt(io::ErrorKind::NotFound.into()));
+        assert!(cannot().lines()[0].contains(" --password-file"));
+        assert!(of_the_new(cannot()).lines()[0].contains(" --new-password-file"));
+        assert!(matches!(of_the_new(Failure::Interrupted), Failure::Interrupted));
     }
 }

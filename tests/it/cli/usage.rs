@@ -34,13 +34,17 @@ fn values_that_mean_nothing() {
     refused(&["check", "--read-data-subset", "9/7"], "9/7");
     refused(&["prune", "--max-unused", "much"], "much");
     refused(&["-o", "novalue", "snapshots"], "KEY=VALUE");
+    refused(&["-o", "foo=bar", "snapshots"], "foo");
+    refused(&["-o", "s3.retries=abc", "snapshots", "-r", "s3:localhost:1/bucket"], "s3.retries");
+    refused(&["forget", "--keep-last", "-2"], "unlimited");
 }
 
 #[test]
 fn variables_that_mean_nothing() {
     for (name, value, because) in [
-        ("ICECORE_COMPRESSION", "zip", "zip"),
-        ("ICECORE_PACK_SIZE", "huge", "huge"),
+        ("ICECORE_COMPRESSION", "zip", "ICECORE_COMPRESSION is `zip`"),
+        ("ICECORE_PACK_SIZE", "huge", "ICECORE_PACK_SIZE is `huge`"),
+        ("ICECORE_PACK_SIZE", "0", "ICECORE_PACK_SIZE is `0`"),
         ("ICECORE_PROGRESS_FPS", "fast", "ICECORE_PROGRESS_FPS"),
         ("ICECORE_PROGRESS_FPS", "0", "ICECORE_PROGRESS_FPS"),
         ("ICECORE_PROGRESS_FPS", "61", "ICECORE_PROGRESS_FPS"),
@@ -52,6 +56,38 @@ fn variables_that_mean_nothing() {
         assert_eq!(said.code, 2, "{name}={value}: {}", said.err);
         assert!(said.err.contains(because), "{name}={value}: {}", said.err);
         assert_eq!(desk.json(&["snapshots"]), serde_json::json!([]));
+    }
+}
+
+#[test]
+fn variables_set_to_nothing_are_not_set() {
+    let desk = Desk::new();
+    desk.write("x", "x");
+    desk.init();
+    for name in ["ICECORE_COMPRESSION", "ICECORE_PACK_SIZE", "ICECORE_CACHE_DIR"] {
+        let said = super::said(desk.command(&["backup", "x"]).env(name, "").output().unwrap());
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{name}");
+    }
+}
+
+#[test]
+fn restic_says_minus_one_for_unlimited_and_help_for_help() {
+    let desk = Desk::with_snapshots();
+    desk.ok(&["forget", "--keep-last", "-1"]);
+    assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 2);
+    assert!(desk.ok(&["help", "restore"]).contains("--conflict"));
+}
+
+/// Else every command would read all indexes anew, and nobody would know.
+#[test]
+fn a_cache_that_can_not_be_used_is_told_once_and_done_without() {
+    let desk = Desk::with_snapshots();
+    desk.write("file", "no directory");
+    for arguments in [&["backup", "file"][..], &["snapshots"], &["ls", "latest"]] {
+        let mut command = desk.command(arguments);
+        let said = super::said(command.env("ICECORE_CACHE_DIR", "file").output().unwrap());
+        let told = said.err.lines().filter(|line| line.contains("the cache can't be used"));
+        assert_eq!((said.code, told.count()), (0, 1), "{arguments:?}: {}", said.err);
     }
 }
 
