@@ -189,18 +189,24 @@ fn name_documents(damage: &DeploymentDamage, screen: &mut Screen) -> Result<(), 
 fn fault(damaged: &DamagedPack) -> String {
     match &damaged.fault {
         Fault::Missing => "it is not there".into(),
-        Fault::Size { listed_bytes, indexed_bytes } => {
-            format!("it has {listed_bytes} bytes instead of {indexed_bytes}")
+        Fault::Size { listed_bytes, indexed_bytes, bad } => {
+            let rest = match bad.len() {
+                0 => "every blob in it is whole".to_owned(),
+                bad => unreadable(bad),
+            };
+            format!("it has {listed_bytes} bytes instead of {indexed_bytes}; {rest}")
         }
         Fault::Hash => "its bytes are not those it is named for; every blob in it is whole".into(),
         Fault::OwnTable(error) => format!(
             "its own table can't be read: {error}; by the index's, every blob in it is whole"
         ),
         Fault::Table(error) => format!("its table can't be read: {error}"),
-        Fault::Blobs(blobs) => {
-            format!("{} in it can't be read", units::counted(blobs.len() as u64, "blob", "blobs"))
-        }
+        Fault::Blobs(blobs) => unreadable(blobs.len()),
     }
+}
+
+fn unreadable(blobs: usize) -> String {
+    format!("{} in it can't be read", units::counted(blobs as u64, "blob", "blobs"))
 }
 
 /// What to type next, in order.
@@ -208,7 +214,7 @@ fn hints(outcome: &Outcome) -> Vec<&'static str> {
     let checked = &outcome.checked;
     let mut hints = Vec::new();
     let is_missing = checked.damaged.iter().any(|damaged| matches!(damaged.fault, Fault::Missing));
-    if checked.packs_read == 0 {
+    if checked.packs_read < checked.packs {
         hints.push("`icecore check --read-data` finds all that is damaged");
     }
     if is_missing || !checked.strange.is_empty() || checked.only_unindexed > 0 {

@@ -44,8 +44,8 @@ pub enum ReadData {
 pub enum Fault {
     /// The index names it, and it is not there.
     Missing,
-    /// The index says another size.
-    Size { listed_bytes: u64, indexed_bytes: u64 },
+    /// The index says another size. By the index's table, all blobs but `bad` are whole.
+    Size { listed_bytes: u64, indexed_bytes: u64, bad: BTreeSet<BlobId> },
     /// The bytes are not those it is named for, and every blob in it is whole.
     Hash,
     /// Its own table can't be read; by the index's, every blob in it is whole.
@@ -62,10 +62,21 @@ pub struct DamagedPack {
     pub fault: Fault,
 }
 
+static NO_BLOBS: BTreeSet<BlobId> = BTreeSet::new();
+
 impl Fault {
+    /// The blobs in the pack that can't be read. `None`: nothing in it can.
+    fn bad_blobs(&self) -> Option<&BTreeSet<BlobId>> {
+        match self {
+            Fault::Blobs(bad) | Fault::Size { bad, .. } => Some(bad),
+            Fault::Hash | Fault::OwnTable(_) => Some(&NO_BLOBS),
+            Fault::Missing | Fault::Table(_) => None,
+        }
+    }
+
     /// Nothing is lost with it: what is in the pack can be read, and a prune moves it.
     pub fn is_harmless(&self) -> bool {
-        matches!(self, Fault::Hash | Fault::OwnTable(_))
+        self.bad_blobs().is_some_and(BTreeSet::is_empty)
     }
 }
 
@@ -102,12 +113,8 @@ impl Checked {
 
     /// The blobs that were found bad, in any copy.
     pub fn bad_blobs(&self) -> BTreeSet<BlobId> {
-        let of = |damaged: &DamagedPack| match &damaged.fault {
-            Fault::Blobs(blobs) => blobs.clone(),
-            _ => BTreeSet::new(),
-        };
-        let found = self.damaged.iter().flat_map(of);
-        found.chain(self.lost.iter().map(|(_, blob)| *blob)).collect()
+        let found = self.damaged.iter().filter_map(|damaged| damaged.fault.bad_blobs());
+        found.flatten().chain(self.lost.iter().map(|(_, blob)| blob)).copied().collect()
     }
 }
 
@@ -126,11 +133,14 @@ pub fn check(
     ground.load_index(&mut checked.strange)?;
     let sizes = ground.packs()?;
     checked.packs = sizes.len() as u64;
-    let (bad_packs, unindexed) = compare_with_index(ground, &sizes, &mut checked)?;
+    let Compared { bad, resized, unindexed } = compare_with_index(ground, &sizes, &mut checked)?;
     let damage = ground.known_damage(&mut checked.strange)?;
-    let chosen = choose(ground, &sizes, read_data);
+    // Of packs of another size it is always found out what is whole in them.
+    let mut chosen = choose(ground, &sizes, read_data);
+    chosen.extend(resized);
+    let chosen: Vec<_> = chosen.into_iter().map(|id| (id, sizes[&id])).collect();
     let mut needs = Needs { ground, slots, damage, sizes };
-    needs.sizes.retain(|id, _| !bad_packs.contains(id));
+    needs.sizes.retain(|id, _| !bad.contains(id));
     checked.snapshots = needs.roots().len() as u64;
     check_needs(&mut needs, &chosen, reach, progress, &mut checked)?;
     let mut hidden = Vec::new();
@@ -166,10 +176,9 @@ fn check_needs(
         return Ok(());
     }
     for DamagedPack { pack, fault } in &checked.damaged[before..] {
-        match fault {
-            Fault::Blobs(blobs) => needs.damage.add_found(*pack, blobs),
-            fault if fault.is_harmless() => {}
-            _ => drop(needs.sizes.remove(pack)),
+        match fault.bad_blobs() {
+            Some(blobs) => needs.damage.add_found(*pack, blobs),
+            None => drop(needs.sizes.remove(pack)),
         }
     }
     progress.phase("checking snapshots");
@@ -327,12 +336,22 @@ fn read_all(
     Ok(())
 }
 
-/// Gives the packs of which nothing can be used, and those that no index names.
+/// The packs that are not as the index says.
+#[derive(Default)]
+struct Compared {
+    /// Nothing in them can be used.
+    bad: BTreeSet<PackId>,
+    /// Of another size: they must be read to know more.
+    resized: BTreeSet<PackId>,
+    /// No index names them.
+    unindexed: Vec<PackId>,
+}
+
 fn compare_with_index(
     ground: &Ground,
     sizes: &BTreeMap<PackId, u64>,
     checked: &mut Checked,
-) -> Result<(BTreeSet<PackId>, Vec<PackId>), Error> {
+) -> Result<Compared, Error> {
     let sets = ground.sets()?;
     let condemned: BTreeSet<&PackId> = sets.values().flat_map(|set| &set.packs).collect();
     let is_missing = |id: &PackId| !sizes.contains_key(id) && !condemned.contains(id);
@@ -342,65 +361,53 @@ fn compare_with_index(
         ground.wait_for_visibility();
         ground.load_index(&mut checked.strange)?;
     }
-    let mut bad = BTreeSet::new();
+    let mut compared = Compared::default();
     for (_, info) in ground.catalog.live_packs() {
-        let fault = match sizes.get(&info.id) {
-            Some(listed) if *listed == info.size_bytes => continue,
-            Some(listed) => Fault::Size { listed_bytes: *listed, indexed_bytes: info.size_bytes },
-            None if is_missing(&info.id) && !ground.has(&layout::pack(&info.id))? => Fault::Missing,
+        match sizes.get(&info.id) {
+            Some(listed) if *listed == info.size_bytes => {}
+            Some(_) => drop(compared.resized.insert(info.id)),
+            None if is_missing(&info.id) && !ground.has(&layout::pack(&info.id))? => {
+                compared.bad.insert(info.id);
+                checked.damaged.push(DamagedPack { pack: info.id, fault: Fault::Missing });
+            }
             // A collector at work deletes packs before it is done with the index of its set; and
             // some were put since the listing.
-            None => continue,
-        };
-        bad.insert(info.id);
-        checked.damaged.push(DamagedPack { pack: info.id, fault });
+            None => {}
+        }
     }
     if sizes.keys().any(|id| !ground.catalog.is_live(id)) {
         // Perhaps only since it was read: whoever put them indexes them next.
         ground.load_index(&mut Vec::new())?;
     }
-    let mut unindexed = Vec::new();
     for (id, size_bytes) in sizes.iter().filter(|(id, _)| !ground.catalog.is_live(id)) {
         let Some(table) = ground.table_of(id, *size_bytes)? else { continue };
         checked.unindexed += 1;
-        unindexed.push(*id);
+        compared.unindexed.push(*id);
         if let Err(error) = table {
-            bad.insert(*id);
+            compared.bad.insert(*id);
             checked.damaged.push(DamagedPack { pack: *id, fault: Fault::Table(error) });
         }
     }
     survey::adopt_packs(ground, sizes, false, &mut Vec::new())?;
-    Ok((bad, unindexed))
+    Ok(compared)
 }
 
-/// With their sizes.
-fn choose(
-    ground: &Ground,
-    sizes: &BTreeMap<PackId, u64>,
-    read_data: ReadData,
-) -> Vec<(PackId, u64)> {
-    let chosen = choose_ids(ground, sizes, read_data);
-    chosen.into_iter().map(|id| (id, sizes[&id])).collect()
-}
-
-fn choose_ids(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -> Vec<PackId> {
+fn choose(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -> BTreeSet<PackId> {
     let random = |id: &PackId| *blake3::keyed_hash(&ground.ambient.random(), id.bytes()).as_bytes();
     let mut shuffled: Vec<PackId> = sizes.keys().copied().collect();
     match read_data {
-        ReadData::None => Vec::new(),
-        ReadData::All => shuffled,
+        ReadData::None => shuffled.clear(),
+        ReadData::All => {}
         ReadData::Part { part, of } => {
             let word = |id: &PackId| {
                 u32::from_le_bytes(id.bytes()[..4].try_into().expect("an id is longer"))
             };
             shuffled.retain(|id| word(id) % of.max(1) == part.wrapping_sub(1) % of.max(1));
-            shuffled
         }
         ReadData::Percent(percent) => {
             shuffled.sort_by_cached_key(random);
             let share = percent.clamp(0.0, 100.0) / 100.0;
             shuffled.truncate((shuffled.len() as f64 * share).ceil() as usize);
-            shuffled
         }
         ReadData::Bytes(bytes) => {
             shuffled.sort_by_cached_key(random);
@@ -412,9 +419,9 @@ fn choose_ids(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadDat
                 }
                 None => false,
             });
-            shuffled
         }
     }
+    shuffled.into_iter().collect()
 }
 
 /// The id of no blob: of a pack that holds no bad one, and that a prune is to give up.
@@ -427,16 +434,13 @@ pub fn record_damage(ground: &Ground, checked: &Checked) -> Result<u64, Error> {
     let mut records = Vec::new();
     let mut whole = Vec::new();
     for DamagedPack { pack, fault } in &checked.damaged {
-        match fault {
-            Fault::Blobs(blobs) => {
-                let (packs, blobs) = (vec![*pack], blobs.iter().copied().collect());
-                records.push(Damaged { packs, blobs, time });
-            }
-            fault if fault.is_harmless() => {
-                records.push(Damaged { packs: vec![*pack], blobs: vec![NO_BLOB], time });
-            }
-            _ => whole.push(*pack),
-        }
+        let Some(bad) = fault.bad_blobs() else {
+            whole.push(*pack);
+            continue;
+        };
+        let none = bad.is_empty().then_some(NO_BLOB);
+        let blobs = bad.iter().copied().chain(none).collect();
+        records.push(Damaged { packs: vec![*pack], blobs, time });
     }
     if !whole.is_empty() {
         records.push(Damaged { packs: whole, blobs: Vec::new(), time });

@@ -46,7 +46,8 @@ pub(super) fn choose(
         totals.pack_bytes += size_bytes;
         let Some(number) = ground.catalog.number(id) else { continue };
         let used = marks.used.get(&number).copied().unwrap_or_default();
-        let is_damaged = damage.records().iter().any(|(_, record)| record.packs.contains(id));
+        let is_recorded = damage.records().iter().any(|(_, record)| record.packs.contains(id));
+        let is_damaged = is_recorded || ground.is_resized(id, *size_bytes);
         let weighed = Weighed { id: *id, size_bytes: *size_bytes, used, is_damaged };
         totals.used_blobs += used.blobs;
         totals.used_bytes += used.bytes;

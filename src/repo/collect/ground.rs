@@ -309,6 +309,13 @@ impl<'a> Ground<'a> {
         Ok(None)
     }
 
+    /// Whether the index says another size of the pack than the listing does.
+    pub(super) fn is_resized(&self, pack: &PackId, listed_bytes: u64) -> bool {
+        let number = self.catalog.number(pack).filter(|_| self.catalog.is_live(pack));
+        let info = number.and_then(|number| self.catalog.pack(number));
+        info.is_some_and(|info| info.size_bytes != listed_bytes)
+    }
+
     /// Puts these tables into the index, in as many segments as it takes, and into the catalog.
     /// The last segment says that they stand for `supersedes`.
     pub(super) fn publish(
@@ -382,11 +389,12 @@ impl<'a> Ground<'a> {
         Ok(None)
     }
 
-    /// Whole bytes of an object that must not be larger than a pack.
+    /// Whole bytes of an object. `None`: it is gone, or larger than a pack can be.
     pub(super) fn whole_pack(&self, id: &PackId) -> Result<Option<Bytes>, Error> {
         match store::get_all(self.store, &layout::pack(id), PACK_MAX_BYTES) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.is_not_found() => Ok(None),
+            Err(store::Error { kind: store::ErrorKind::TooLarge { .. }, .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

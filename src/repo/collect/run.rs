@@ -166,7 +166,8 @@ impl Run<'_, '_> {
     fn finish(self, outcome: &mut Outcome) -> Result<(), Error> {
         let ground = self.ground;
         self.progress.phase("marking");
-        let damage = ground.known_damage(&mut outcome.strange)?;
+        let mut damage = ground.known_damage(&mut outcome.strange)?;
+        self.seen.cut.iter().for_each(|(pack, blobs)| damage.add_found(*pack, blobs));
         let strange = &mut outcome.strange;
         let again = || self.look(&damage, strange);
         let (first, walked) =

@@ -19,7 +19,7 @@ use crate::{
         self,
         pack::{Codec, PackTable, Row},
     },
-    id::PackId,
+    id::{BlobId, PackId},
     limits::{CHECK_PACKS_AT_ONCE, CHECK_STEP_BYTES, DELTA_HOPS_MAX},
     repo::layout,
     seal, store,
@@ -101,15 +101,20 @@ fn scan(
     size_bytes: u64,
     read: &mut ReadPack,
 ) -> Result<Option<Option<Fault>>, Error> {
-    let (table, own_error) = match ground.table_of(id, size_bytes)? {
-        None => return Ok(None),
-        Some(Ok(table)) => (table, None),
-        Some(Err(error)) => match ground.indexed_table(id)? {
-            Some(table) if table.size_bytes == size_bytes => (table, Some(error)),
-            _ => return Ok(Some(Some(Fault::Table(error)))),
+    let Some(own) = ground.table_of(id, size_bytes)? else { return Ok(None) };
+    let is_resized = ground.is_resized(id, size_bytes);
+    let (mut table, own_error) = match own {
+        Ok(table) if !is_resized => (table, None),
+        own => match (ground.indexed_table(id)?, own) {
+            (Some(table), own) => (table, own.err()),
+            (None, Ok(table)) => (table, None),
+            (None, Err(error)) => return Ok(Some(Some(Fault::Table(error)))),
         },
     };
-    let (mut bad, mut plain, mut hash) = (BTreeSet::new(), Vec::new(), blake3::Hasher::new());
+    let indexed_bytes = table.size_bytes;
+    let mut bad = cut(&mut table, size_bytes);
+    read.bytes = table.size_bytes;
+    let (mut plain, mut hash) = (Vec::new(), blake3::Hasher::new());
     let name = layout::pack(id);
     for (rows, range) in steps(&table) {
         let start = range.start;
@@ -124,6 +129,10 @@ fn scan(
             }
         }
     }
+    if indexed_bytes != size_bytes {
+        let listed_bytes = size_bytes;
+        return Ok(Some(Some(Fault::Size { listed_bytes, indexed_bytes, bad })));
+    }
     let whole = PackId::new(*hash.finalize().as_bytes()) == *id;
     Ok(Some(match (bad.is_empty(), own_error) {
         (false, _) => Some(Fault::Blobs(bad)),
@@ -131,6 +140,15 @@ fn scan(
         // The damage is in no blob: between them, or in what is only read by people.
         (true, None) => (!whole).then_some(Fault::Hash),
     }))
+}
+
+/// Takes out of the table what lies beyond the end of a pack that is shorter than it says, and
+/// gives those blobs. What is left ends with the pack at the latest.
+pub(super) fn cut(table: &mut PackTable, size_bytes: u64) -> BTreeSet<BlobId> {
+    let is_there = |row: &Row| u64::from(row.offset) + u64::from(row.stored_len) <= size_bytes;
+    let there = table.rows.partition_point(is_there);
+    table.size_bytes = table.size_bytes.min(size_bytes);
+    table.rows.drain(there..).map(|row| row.id).collect()
 }
 
 /// The pack's bytes in order, cut between blobs, with the rows of each step.
@@ -169,10 +187,7 @@ fn opens(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        id::{BlobId, BlobKind},
-        seal::PackSalt,
-    };
+    use crate::{id::BlobKind, seal::PackSalt};
 
     #[test]
     fn steps_are_the_whole_pack_and_cut_no_blob() {

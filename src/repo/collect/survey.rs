@@ -10,13 +10,14 @@ use super::{
     Error, Options, Reach, choose, drain,
     ground::{Committed, Ground, Slots, Strange},
     marks::{Marks, Present},
+    scan,
 };
 use crate::{
     format::{
         gc::{CondemnedSet, SetId},
         snapshot::Snapshot,
     },
-    id::{PackId, SegmentId, Sid},
+    id::{BlobId, PackId, SegmentId, Sid},
     limits::INDEX_FLUSH_PACKS,
     progress::Progress,
     repo::layout,
@@ -72,6 +73,8 @@ pub(super) struct Seen {
     pub roots: BTreeSet<Sid>,
     pub marks: Marks,
     pub segments: BTreeSet<SegmentId>,
+    /// What lies beyond the end of packs that are shorter than the index says.
+    pub cut: Vec<(PackId, BTreeSet<BlobId>)>,
     pub packs: usize,
     /// Of any kind: committed, forgotten, aborted.
     pub slots: usize,
@@ -191,7 +194,7 @@ fn plan_once(
     let at_work = drain::sessions(ground, &mut strange)?;
     let is_busy = at_work.iter().any(|session| session.is_fresh(ground, options));
     let sets = ground.sets()?;
-    let damage = ground.known_damage(&mut strange)?;
+    let mut damage = ground.known_damage(&mut strange)?;
     // Packs after snapshots: what a snapshot needs was there before it.
     let mut slots = ground.slots(&mut strange)?;
     let now = ground.ambient.clock.now();
@@ -203,6 +206,8 @@ fn plan_once(
     let sizes = ground.packs()?;
     ground.load_index(&mut strange)?;
     adopt_packs(ground, &sizes, false, &mut strange)?;
+    let cut = cut_copies(ground, &sizes)?;
+    cut.iter().for_each(|(pack, blobs)| damage.add_found(*pack, blobs));
     progress.phase("marking");
     let roots = roots(&slots, now, options.undelete_days);
     let packs = Packs::new(ground, sizes, &sets);
@@ -230,8 +235,22 @@ fn plan_once(
     let commits = unforgotten.map(|(sid, _)| *sid).collect();
     let count = packs.sizes.len();
     let decided = slots.commits.len() + slots.aborts.len();
-    let seen = Seen { commits, roots: kept, marks, segments, packs: count, slots: decided };
+    let seen = Seen { commits, roots: kept, marks, segments, cut, packs: count, slots: decided };
     Ok(Plan { totals, condemn, last_of_source, strange, options: options.clone(), seen })
+}
+
+/// Of packs that are cut short, the blobs that are no more in them: those copies do not count.
+fn cut_copies(
+    ground: &Ground,
+    sizes: &BTreeMap<PackId, u64>,
+) -> Result<Vec<(PackId, BTreeSet<BlobId>)>, Error> {
+    let mut cut = Vec::new();
+    for (id, size_bytes) in sizes.iter().filter(|(id, bytes)| ground.is_resized(id, **bytes)) {
+        if let Some(mut table) = ground.indexed_table(id)? {
+            cut.push((*id, scan::cut(&mut table, *size_bytes)));
+        }
+    }
+    Ok(cut)
 }
 
 /// The packs that would be gone after the run.

@@ -1,5 +1,7 @@
 //! Damage is found, told, and healed by the next backup of the same content.
 
+use std::collections::BTreeSet;
+
 use icecore::{
     repo::{
         collect::{Fault, ReadData},
@@ -132,6 +134,87 @@ fn a_pack_whose_own_table_rots_has_lost_nothing_and_goes_with_the_next_prune() {
     assert_eq!(world.names("damaged"), [""; 0]);
     assert!(world.check(ReadData::All).is_good());
     assert_eq!(world.all_is_well(), 1);
+}
+
+#[test]
+fn a_pack_that_has_grown_has_lost_nothing_and_goes_with_the_next_prune() {
+    for (is_checked, grown_by) in [(true, 100), (false, 100), (true, 40 << 20)] {
+        let world = World::new(7);
+        world.backup(0..40);
+        let victim = world.names("packs")[0].clone();
+        tamper(&world, &victim, |bytes| bytes.resize(bytes.len() + grown_by, 0));
+        for read_data in [ReadData::None, ReadData::All].into_iter().filter(|_| is_checked) {
+            let checked = world.check(read_data);
+            let [damaged] = &checked.damaged[..] else { panic!("{checked:?}") };
+            assert!(victim.ends_with(&damaged.pack.to_string()) && damaged.fault.is_harmless());
+            assert!(matches!(damaged.fault, Fault::Size { .. }), "{damaged:?}");
+            assert!(checked.lost.is_empty() && checked.unwalked.is_empty(), "{checked:?}");
+            collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+            let repo = world.repo();
+            collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
+        }
+        assert_eq!(world.all_is_well(), 1);
+        let outcome = world.prune(&Options { max_unused: MaxUnused::Unlimited, ..greedy() });
+        assert_eq!((outcome.packs_deleted, outcome.bad.len()), (1, 0));
+        assert!(outcome.blobs_moved > 0 && !world.names("packs").contains(&victim));
+        assert!(world.check(ReadData::All).is_good());
+        assert_eq!(world.all_is_well(), 1);
+    }
+}
+
+#[test]
+fn a_pack_that_is_cut_short_has_lost_what_is_cut() {
+    let world = World::new(8);
+    world.backup(0..40);
+    let victim = world.names("packs")[0].clone();
+    // In the middle of its third blob.
+    tamper(&world, &victim, |bytes| bytes.truncate(2 * CHUNK_BYTES + CHUNK_BYTES / 2));
+    let pruned = world.try_prune(&world.repo(), &greedy());
+    assert!(matches!(pruned, Err(collect::Error::BlobMissing { .. })), "{pruned:?}");
+    let checked = world.check(ReadData::None);
+    let [damaged] = &checked.damaged[..] else { panic!("{checked:?}") };
+    let Fault::Size { bad, .. } = &damaged.fault else { panic!("{checked:?}") };
+    let lost: Vec<BlobId> = checked.lost.iter().map(|(_, blob)| *blob).collect();
+    assert!(!damaged.fault.is_harmless() && checked.blobs_read == 2, "{checked:?}");
+    assert!(!lost.is_empty() && lost.len() == bad.len(), "{checked:?}");
+    assert!(lost.iter().all(|blob| bad.contains(blob)) && checked.bad_blobs() == *bad);
+    collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+    // What is cut is put again, and no more than that.
+    let session = world.begin(&[]);
+    let snapshot = world.fill(&session, 0..40);
+    assert_eq!(session.stats().blobs_new as usize, bad.len());
+    session.commit(snapshot).unwrap();
+    let checked = world.check(ReadData::None);
+    assert!(checked.damaged.len() == 1 && checked.lost.is_empty(), "{checked:?}");
+    let outcome = world.prune(&Options { max_unused: MaxUnused::Unlimited, ..greedy() });
+    assert_eq!((outcome.packs_deleted, outcome.bad.len(), outcome.blobs_moved), (1, 0, 2));
+    assert!(world.check(ReadData::All).is_good());
+    assert_eq!(world.all_is_well(), 2);
+}
+
+#[test]
+fn a_copy_beyond_the_end_of_a_pack_does_not_count() {
+    let world = World::new(9);
+    // Neither knows of the other: all is there twice.
+    let (one, other) = (world.begin(&[]), world.begin(&[]));
+    for session in [one, other] {
+        let snapshot = world.fill(&session, 0..20);
+        session.commit(snapshot).unwrap();
+    }
+    let repo = world.repo();
+    repo.refresh().unwrap();
+    let copy = |seed| repo.catalog().copies(&repo.keys().blob_id(BlobKind::Chunk, &noise(seed)));
+    let kept: BTreeSet<_> = (0..20).map(|seed| copy(seed)[0].pack.id).collect();
+    assert!((0..20).all(|seed| copy(seed).len() == 2) && !kept.contains(&copy(0)[1].pack.id));
+    for pack in &kept {
+        tamper(&world, layout::pack(pack).as_str(), |bytes| bytes.truncate(CHUNK_BYTES / 2));
+    }
+    // Nothing may move: the packs that are cut stay, and so must the others.
+    world.prune(&Options { max_repack_bytes: Some(0), ..greedy() });
+    assert_eq!(world.all_is_well(), 2);
+    world.prune(&greedy());
+    assert!(world.check(ReadData::All).is_good());
+    assert_eq!(world.all_is_well(), 2);
 }
 
 #[test]
