@@ -213,20 +213,31 @@ fn unreadable(blobs: usize) -> String {
 fn hints(outcome: &Outcome) -> Vec<&'static str> {
     let checked = &outcome.checked;
     let mut hints = Vec::new();
+    let is_strange =
+        |below| checked.strange.iter().any(|strange| strange.object.starts_with(below));
     let is_missing = checked.damaged.iter().any(|damaged| matches!(damaged.fault, Fault::Missing));
-    if checked.packs_read < checked.packs {
+    if checked.packs_read < checked.packs && !outcome.is_good() {
         hints.push("`icecore check --read-data` finds all that is damaged");
     }
-    if is_missing || !checked.strange.is_empty() || checked.only_unindexed > 0 {
+    if is_missing || is_strange("index/") || checked.only_unindexed > 0 {
         hints.push("`icecore repair index` makes the index again from the packs that are there");
     }
-    if checked.damaged.iter().any(|damaged| damaged.fault.is_harmless()) {
+    if outcome.objects.iter().any(|object| object.starts_with("config")) {
+        hints.push("`icecore repair index` puts copies of the config again from one that is whole");
+    }
+    // Where something is lost, or a snapshot can't be read, a prune does nothing.
+    let is_lost = !checked.lost.is_empty() || !checked.unwalked.is_empty();
+    if checked.damaged.iter().any(|damaged| damaged.fault.is_partly_whole())
+        && !is_lost
+        && !is_strange("snapshots/")
+    {
         hints.push("`icecore prune` moves what is whole out of damaged packs, and removes them");
     }
-    if checked.strange.iter().any(|strange| strange.object.starts_with("snapshots/")) {
+    if is_strange("snapshots/") {
         hints.push(
             "what a damaged object below snapshots/ was may come from a copy of the repository; \
-             until it is back, or is removed by hand, nothing is pruned",
+             until it is back, or is removed by hand, nothing is pruned. The other snapshots do \
+             not depend on it",
         );
     }
     if !outcome.touched.is_empty() {

@@ -16,7 +16,7 @@ use super::{
 /// Make again what can be made from what is whole
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Build the index again from the packs
+    /// Build the index again from the packs, and put damaged copies of the config again
     Index,
 }
 
@@ -24,6 +24,7 @@ pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let Verb::Index = verb;
     let repository = open::open(global)?;
     let mut watch = Watch::start(screen, "repair index")?;
+    let configs = repository.repair_config()?;
     let repaired = prune::repair_index(&repository, &watch.progress)?;
     watch.clear();
     let is_damaged = !repaired.remembered.is_empty() || !repaired.strange.is_empty();
@@ -39,6 +40,7 @@ pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     if screen.json {
         screen.document(&json!({
             "message_type": "summary",
+            "configs_repaired": configs.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
             "packs": repaired.packs,
             "blobs": repaired.blobs,
             "segments_replaced": repaired.segments_replaced,
@@ -46,6 +48,9 @@ pub fn run(verb: &Verb, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
             "packs_left_out": repaired.strange.len(),
         }))?;
     } else {
+        for name in &configs {
+            screen.chat(&format!("{name} is put again, from a copy that is whole"))?;
+        }
         screen.chat(&format!(
             "the index is made again: {} in {}",
             units::counted(repaired.blobs, "blob", "blobs"),

@@ -220,6 +220,38 @@ impl Repository {
         &self.inner.damage
     }
 
+    /// Puts again the copies of the config that are damaged or missing, and gives their names. One
+    /// that is whole is never touched, so that there is one at any moment.
+    pub fn repair_config(&self) -> Result<Vec<Name>, Error> {
+        let store = self.store();
+        let (mut whole, mut bad) = (None, Vec::new());
+        for (copy, read) in read_configs(&**store)? {
+            let name = layout::config(copy);
+            let object = match read {
+                Ok(object) => object,
+                Err(_) => {
+                    bad.push(name);
+                    continue;
+                }
+            };
+            match Config::open(self.keys(), &object) {
+                Ok(_) => whole = whole.or(Some(object)),
+                // What a newer program wrote is no damage.
+                Err(
+                    source @ (format::Error::UnknownFeature { .. }
+                    | format::Error::UnknownVersion { .. }),
+                ) => return Err(Error::Damaged { object: name.to_string(), source }),
+                Err(_) => bad.push(name),
+            }
+        }
+        let Some(whole) = whole else { return Err(Error::ConfigLost) };
+        for name in &bad {
+            store.remove(name)?;
+            store.put_new(name, whole.clone())?;
+        }
+        Ok(bad)
+    }
+
     /// Reads blobs; the index is loaded by now.
     pub fn reader(&self) -> Result<Reader, Error> {
         self.refresh()?;

@@ -77,8 +77,7 @@ pub fn check(
     let survey = repository.survey()?;
     let (_, keys) = repository.list_keys()?;
     let damage = repository.damage().iter().chain(&survey.damage).chain(&keys);
-    let objects: BTreeSet<String> =
-        damage.map(|damage| format!("{}: {}", damage.object, damage.error)).collect();
+    let objects: BTreeSet<String> = damage.map(told).collect();
     let objects: Vec<String> = objects.into_iter().collect();
     let mut outcome = Outcome { checked, objects, ..Outcome::default() };
     if !outcome.checked.is_good() {
@@ -89,6 +88,16 @@ pub fn check(
         outcome.recorded = collect::record_damage(&ground, &outcome.checked)?;
     }
     Ok(outcome)
+}
+
+/// The object, and what is wrong with it; its name once.
+fn told(damage: &repo::Damage) -> String {
+    let object = &damage.object;
+    match &damage.error {
+        repo::Error::Damaged { source, .. } => format!("{object}: {source}"),
+        repo::Error::Store(error) => format!("{object}: {}", error.kind),
+        error => format!("{object}: {error}"),
+    }
 }
 
 fn touched(

@@ -74,6 +74,11 @@ impl Fault {
         }
     }
 
+    /// Some of it may be whole, and a prune moves that.
+    pub fn is_partly_whole(&self) -> bool {
+        self.bad_blobs().is_some()
+    }
+
     /// Nothing is lost with it: what is in the pack can be read, and a prune moves it.
     pub fn is_harmless(&self) -> bool {
         self.bad_blobs().is_some_and(BTreeSet::is_empty)

@@ -133,3 +133,84 @@ fn a_damaged_record_may_have_been_the_latest() {
     assert_eq!(fs::read(desk.path("back/f")).unwrap(), b"old");
     desk.ok(&["restore", &old, "--target", "named"]);
 }
+
+/// What `check` says, without and with `--json`, and how it ends.
+fn checked(desk: &Desk, code: i32) -> (String, Vec<String>) {
+    let said = desk.run(&["check", "--read-data"]);
+    assert_eq!(said.code, code, "{}\n{}", said.out, said.err);
+    let json = desk.run(&["check", "--read-data", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(summary["num_errors"].as_u64() > Some(0), code != 0, "{summary}");
+    let hints = summary["hints"].as_array().unwrap();
+    (said.out, hints.iter().map(|hint| hint.as_str().unwrap().to_owned()).collect())
+}
+
+fn replace(path: PathBuf, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(&path).unwrap();
+    change(&mut bytes);
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn what_a_check_hints_at_ends_the_damage_of_a_pack() {
+    let desk = Desk::new();
+    desk.init();
+    let mut bytes = vec![0; 300_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    desk.write("data/f", "");
+    fs::write(desk.path("data/f"), bytes).unwrap();
+    desk.ok(&["backup", "data"]);
+    let all = packs(&desk);
+    rot(&all);
+    let (out, hints) = checked(&desk, 13);
+    assert!(out.contains("lost: ") && !hints.iter().any(|hint| hint.contains("prune")), "{out}");
+    desk.ok(&["backup", "data"]);
+    let (out, hints) = checked(&desk, 13);
+    assert!(out.contains("no snapshot lacks") && hints.len() == 1, "{out}");
+    assert!(hints[0].starts_with("`icecore prune` moves"), "{hints:?}");
+    // What has grown too has lost nothing with that.
+    for path in all {
+        replace(path, |bytes| bytes.resize(bytes.len() + 100, 0));
+    }
+    let (out, hints) = checked(&desk, 13);
+    assert!(out.contains("bytes instead of ") && out.contains("no snapshot lacks"), "{out}");
+    assert!(hints.len() == 1 && hints[0].starts_with("`icecore prune` moves"), "{hints:?}");
+    desk.ok(&["prune", "--yes"]);
+    assert!(checked(&desk, 0).1.is_empty());
+}
+
+#[test]
+fn what_a_check_hints_at_ends_the_damage_of_the_config() {
+    let desk = Desk::with_snapshots();
+    let path = |name: &str| desk.path("repository").join(name);
+    let whole = fs::read(path("config")).unwrap();
+    replace(path("config"), |bytes| bytes.truncate(20));
+    fs::remove_file(path("config-3")).unwrap();
+    let (out, hints) = checked(&desk, 13);
+    assert!(!out.contains("config: config"), "{out}");
+    assert!(out.contains("damaged: config-3: no such object"), "{out}");
+    let [hint] = &hints[..] else { panic!("{hints:?}") };
+    assert!(hint.starts_with("`icecore repair index` puts"), "{hint}");
+    assert!(desk.ok(&["repair", "index"]).contains("config-3 is put again"));
+    checked(&desk, 0);
+    for name in ["config", "config-2", "config-3"] {
+        assert_eq!(fs::read(path(name)).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_is_named_once_and_no_repair_of_the_index_is_hinted() {
+    let desk = Desk::with_snapshots();
+    let slot = fs::read_dir(desk.path("repository/snapshots")).unwrap().next().unwrap().unwrap();
+    replace(slot.path(), |bytes| bytes.truncate(20));
+    let (out, hints) = checked(&desk, 13);
+    let name = slot.file_name().into_string().unwrap();
+    assert_eq!(out.matches(&name).count(), 1, "{out}");
+    let [hint] = &hints[..] else { panic!("{hints:?}") };
+    assert!(hint.contains("below snapshots/"), "{hint}");
+    // Removed by hand it is given up, and the other one is whole.
+    fs::remove_file(slot.path()).unwrap();
+    checked(&desk, 0);
+    desk.ok(&["restore", "latest", "--target", "back"]);
+}

@@ -2,8 +2,11 @@
 //! run ends the work.
 
 use icecore::{
-    repo::collect::Error,
-    store::faulty::{Fault, Faulty},
+    repo::{collect::Error, layout},
+    store::{
+        faulty::{Fault, Faulty},
+        get_all,
+    },
 };
 
 use super::*;
@@ -120,4 +123,27 @@ fn another_collector_takes_up_the_set() {
     assert!(outcome.packs_deleted > 0 && outcome.sets_left == 0);
     assert_eq!(world.names("gc"), [""; 0]);
     assert_eq!(world.all_is_well(), 2);
+}
+
+#[test]
+fn in_the_repair_of_the_config() {
+    let make = || {
+        let world = World::new(4);
+        world.backup(0..3);
+        world.memory.tamper(&layout::config("config"), b"garbage".to_vec());
+        world.memory.remove(&layout::config("config-3")).unwrap();
+        world
+    };
+    let writes = crash_everywhere(&make, &|_, repo| Ok(repo.repair_config().map(drop)?));
+    assert_eq!(writes, 4);
+    let world = make();
+    let whole = get_all(&*world.memory, &layout::config("config-2"), 1 << 20).unwrap();
+    assert_eq!(world.repo().damage().len(), 2);
+    let repaired = world.repo().repair_config().unwrap();
+    assert_eq!(repaired, [layout::config("config"), layout::config("config-3")]);
+    assert!(world.repo().damage().is_empty());
+    for copy in layout::CONFIGS {
+        assert_eq!(get_all(&*world.memory, &layout::config(copy), 1 << 20).unwrap(), whole);
+    }
+    assert!(world.repo().repair_config().unwrap().is_empty());
 }
