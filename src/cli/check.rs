@@ -71,7 +71,12 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     } else {
         show(&outcome, watch.started.elapsed(), screen)?;
     }
-    Ok(if outcome.is_good() { Exit::Done } else { Exit::Damaged })
+    Ok(match &outcome {
+        outcome if !outcome.is_good() => Exit::Damaged,
+        // As a prune says of it.
+        outcome if outcome.checked.only_packs => Exit::Failed,
+        _ => Exit::Done,
+    })
 }
 
 fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Failure> {
@@ -94,7 +99,10 @@ fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Fa
         let packs = units::counted(checked.unindexed, "pack is", "packs are");
         screen.chat(&format!("{packs} in no index: the next backup or prune takes them in"))?;
     }
-    if outcome.is_good() {
+    if checked.only_packs {
+        let packs = units::counted(checked.packs, "pack", "packs");
+        screen.line(&format!("0 snapshots, and {packs} of data that nothing needs"))?;
+    } else if outcome.is_good() {
         return screen.chat("no damage found");
     }
     name_damage(outcome, screen)?;
@@ -240,6 +248,12 @@ fn hints(outcome: &Outcome) -> Vec<&'static str> {
              not depend on it",
         );
     }
+    if checked.only_packs {
+        hints.push(
+            "is all of the repository here, and every disk mounted? If only a first backup that \
+             died is in it, the next one goes on from what it stored",
+        );
+    }
     if !outcome.touched.is_empty() {
         hints
             .push("`icecore backup` of the same paths stores again what is still there to be read");
@@ -253,7 +267,8 @@ fn document(outcome: &Outcome, took: Duration) -> Value {
     let errors = checked.damaged.len()
         + checked.lost.len()
         + checked.unwalked.len()
-        + usize::from(checked.only_unindexed > 0);
+        + usize::from(checked.only_unindexed > 0)
+        + usize::from(checked.only_packs);
     let touched: Vec<Value> = outcome
         .touched
         .iter()

@@ -105,6 +105,9 @@ pub struct Checked {
     /// Snapshots whose trees could not be walked to the end.
     pub unwalked: Vec<(Sid, Box<dyn std::error::Error + Send + Sync>)>,
     pub strange: Vec<Strange>,
+    /// There are packs and no snapshot, not even a forgotten one, and no session that may be
+    /// making the first: perhaps a disk with the snapshots is not mounted.
+    pub only_packs: bool,
 }
 
 impl Checked {
@@ -147,12 +150,20 @@ pub fn check(
     let mut needs = Needs { ground, slots, damage, sizes };
     needs.sizes.retain(|id, _| !bad.contains(id));
     checked.snapshots = needs.roots().len() as u64;
+    checked.only_packs = needs.are_none() && checked.packs > 0 && are_only_packs(ground)?;
     check_needs(&mut needs, &chosen, reach, progress, &mut checked)?;
     let mut hidden = Vec::new();
     if !unindexed.is_empty() {
         hidden = needs.missing_without(&unindexed, &checked.lost, reach, progress)?;
     }
     but_for_forgotten(ground, checked, hidden)
+}
+
+/// Whether there is still no slot, of any kind, and nobody at work: in this order, since a session
+/// ends after it has committed.
+fn are_only_packs(ground: &Ground) -> Result<bool, Error> {
+    let is_none = |directory| ground.list(directory).map(|listed| listed.is_empty());
+    Ok(is_none(layout::SESSIONS)? && is_none(layout::SNAPSHOTS)?)
 }
 
 /// Reads the chosen packs, and finds what snapshots need and can't have. What is found bad counts
@@ -264,6 +275,10 @@ struct Needs<'a> {
 }
 
 impl Needs<'_> {
+    fn are_none(&self) -> bool {
+        self.slots.commits.is_empty() && self.slots.aborts.is_empty()
+    }
+
     fn roots(&self) -> Vec<(Sid, &Snapshot)> {
         let live = self.slots.commits.iter().filter(|(_, commit)| commit.forgotten.is_none());
         live.map(|(sid, committed)| (*sid, &committed.snapshot)).collect()

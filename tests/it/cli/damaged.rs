@@ -214,3 +214,20 @@ fn a_damaged_snapshot_is_named_once_and_no_repair_of_the_index_is_hinted() {
     checked(&desk, 0);
     desk.ok(&["restore", "latest", "--target", "back"]);
 }
+
+#[test]
+fn packs_without_any_snapshot_are_not_called_good() {
+    let desk = Desk::with_snapshots();
+    fs::rename(desk.path("repository/snapshots"), desk.path("away")).unwrap();
+    fs::create_dir(desk.path("repository/snapshots")).unwrap();
+    let (out, hints) = checked(&desk, 1);
+    assert!(out.contains("0 snapshots, and ") && !out.contains("no damage"), "{out}");
+    assert!(hints[0].starts_with("is all of the repository here"), "{hints:?}");
+    fs::remove_dir(desk.path("repository/snapshots")).unwrap();
+    fs::rename(desk.path("away"), desk.path("repository/snapshots")).unwrap();
+    checked(&desk, 0);
+    // Nothing is in it yet.
+    let desk = Desk::new();
+    desk.init();
+    checked(&desk, 0);
+}
