@@ -2,9 +2,12 @@
 
 use super::{Error, Ground, Reach};
 use crate::{
-    format::{gc::Tombstone, snapshot::Snapshot},
+    format::{
+        gc::Tombstone,
+        snapshot::{NamedRoot, Snapshot},
+    },
     id::{BlobId, BlobKind, Sid},
-    repo::{self, ReadBlobs, Repository, Reuse, SessionOptions, WriteBlobs, layout},
+    repo::{self, ReadBlobs, Repository, Reuse, Session, SessionOptions, WriteBlobs, layout},
 };
 
 /// How often to begin again when collectors give the session up.
@@ -35,32 +38,44 @@ pub fn commit_again(
 ) -> Result<Sid, Error> {
     let mut tried = 0;
     loop {
-        let session = repo.begin(SessionOptions { parents: vec![from] })?;
-        if session.reuse() != Reuse::Free {
-            let mut missing: Vec<(BlobKind, BlobId)> = Vec::new();
-            for root in &snapshot.roots {
-                let mut seen = hashbrown::HashSet::new();
-                let mut visit = |kind, id: &BlobId| {
-                    let new = seen.insert(*id);
-                    if new && !session.depend(id) {
-                        missing.push((kind, *id));
-                    }
-                    new && kind == BlobKind::Node
-                };
-                let walked = reach.reachable(root, &mut visit);
-                walked.map_err(|source| Error::Walk { snapshot: from, source })?;
-            }
-            // These lie in packs that are about to go: they are put again.
-            for (kind, id) in missing {
-                let plain = session.read(kind, &id)?;
-                session.write(kind, &plain, None)?;
-            }
-        }
+        let session = begin_from(repo, reach, from, &snapshot.roots)?;
         match session.commit(snapshot.clone()) {
             Err(repo::Error::Fenced { .. }) if tried < TRIES => tried += 1,
             committed => return Ok(committed?),
         }
     }
+}
+
+/// Begins a session that may name all that `roots`, the trees of `from`, lead to.
+pub fn begin_from(
+    repo: &Repository,
+    reach: &dyn Reach,
+    from: Sid,
+    roots: &[NamedRoot],
+) -> Result<Session, Error> {
+    let session = repo.begin(SessionOptions { parents: vec![from] })?;
+    if session.reuse() == Reuse::Free {
+        return Ok(session);
+    }
+    let mut missing: Vec<(BlobKind, BlobId)> = Vec::new();
+    for root in roots {
+        let mut seen = hashbrown::HashSet::new();
+        let mut visit = |kind, id: &BlobId| {
+            let new = seen.insert(*id);
+            if new && !session.depend(id) {
+                missing.push((kind, *id));
+            }
+            new && kind == BlobKind::Node
+        };
+        let walked = reach.reachable(root, &mut visit);
+        walked.map_err(|source| Error::Walk { snapshot: from, source })?;
+    }
+    // These lie in packs that are about to go: they are put again.
+    for (kind, id) in missing {
+        let plain = session.read(kind, &id)?;
+        session.write(kind, &plain, None)?;
+    }
+    Ok(session)
 }
 
 /// Brings a forgotten snapshot back under a new sid.

@@ -22,7 +22,7 @@ use std::{collections::BTreeSet, time::Duration};
 pub use check::{Checked, DamagedPack, Fault, ReadData, check, record_damage};
 pub use drain::AtWork;
 pub use error::Error;
-pub use forget::{commit_again, forget, replace, undelete};
+pub use forget::{begin_from, commit_again, forget, replace, undelete};
 pub use ground::{Ground, Strange};
 pub use repair::{Repaired, repair_index};
 pub use run::{Outcome, carry_out};

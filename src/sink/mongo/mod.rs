@@ -17,6 +17,6 @@ pub use indexes::{Built, build, drop_index, is_ttl, name_of, wanted};
 pub use look::{by_ids, by_ids_as, scan};
 pub use namespaces::{
     Created, Existing, beyond, buckets_of, collections, create, deployment_id, drop, expire_after,
-    indexes, is_capped, is_fixed, wait_for_majority, wait_for_majority_of,
+    indexes, is_capped, is_fixed, uuid_at, wait_for_majority, wait_for_majority_of,
 };
 pub use writers::{Failure, Failures, Op, Order, Report, Writers};

@@ -30,6 +30,32 @@ impl Existing {
         let options = document_in(&self.record, b"options");
         options.map_or_else(|| Writer::new().finish(), <[u8]>::to_vec)
     }
+
+    /// What tells it from another one of its name. A view has none, and that of a time series is
+    /// its buckets'.
+    pub fn uuid(&self) -> Option<[u8; 16]> {
+        let info = document_in(&self.record, b"info")?;
+        get(info, b"uuid").ok()??.as_binary()?.1.try_into().ok()
+    }
+}
+
+/// The UUID of the collection that is at `place` now. `None`: there is none, it has none, or it is
+/// not told.
+pub fn uuid_at(link: &Link, place: &Namespace) -> Option<[u8; 16]> {
+    let (mut name, mut command) = (Writer::new(), Writer::new());
+    name.push_str(b"name", &place.collection);
+    command.push_i32(b"listCollections", 1);
+    command.push_doc(b"filter", &name.finish());
+    let list = link.list(&place.db, &command.finish()).ok()?;
+    existing(list.into_iter().next()?).uuid()
+}
+
+fn existing(record: Vec<u8>) -> Existing {
+    Existing {
+        name: text_in(&record, b"name").unwrap_or_default(),
+        kind: text_in(&record, b"type").unwrap_or_else(|| "collection".into()),
+        record,
+    }
 }
 
 /// What is in a database; nothing, if there is no such database.
@@ -38,11 +64,6 @@ pub fn collections(link: &Link, db: &str) -> Result<Vec<Existing>, Error> {
     command.push_i32(b"listCollections", 1);
     let list = link.list(db, &command.finish());
     let list = list.map_err(|source| Error::List { db: db.to_owned(), source })?;
-    let existing = |record: Vec<u8>| Existing {
-        name: text_in(&record, b"name").unwrap_or_default(),
-        kind: text_in(&record, b"type").unwrap_or_else(|| "collection".into()),
-        record,
-    };
     Ok(list.into_iter().map(existing).collect())
 }
 
@@ -55,9 +76,7 @@ pub fn deployment_id(link: &Link) -> Result<Option<Vec<u8>>, Error> {
         there => there?,
     };
     let first = there.iter().find(|one| one.name == FROM_THE_BEGINNING);
-    let info = first.and_then(|first| document_in(&first.record, b"info"));
-    let uuid = info.and_then(|info| get(info, b"uuid").ok()?);
-    Ok(uuid.and_then(|uuid| Some(uuid.as_binary()?.1.to_vec())))
+    Ok(first.and_then(Existing::uuid).map(|uuid| uuid.to_vec()))
 }
 
 /// The index specifications of a collection, in the server's order, `_id_` among them.

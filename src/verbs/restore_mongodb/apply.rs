@@ -7,7 +7,7 @@ use super::{
     data::Work,
     job::Job,
     prepare::Prepared,
-    record::{self, UNDO_TAG},
+    record::{self, RecordedCollection, UNDO_TAG},
     tally::{Check, CollectionOutcome, Fate, Outcome},
 };
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
     id::Sid,
     limits::RESTORE_AGAIN_MAX,
     progress::Progress,
-    repo::{self, PROGRAM, ReadBlobs},
+    repo::{self, PROGRAM, ReadBlobs, collect},
     sink::mongo as sink,
+    verbs::reach::Trees,
 };
 
 impl Prepared<'_> {
@@ -34,11 +35,13 @@ impl Prepared<'_> {
         let session = self.session.take();
         match session {
             Some(session) if self.options.undo => {
-                let undo = self.record(session)?;
-                outcome.undo = Some(undo);
+                let (undo, snapshot) = self.record(session)?;
                 let reader = self.repo.reader()?;
                 let written = self.write(&reader, &mut outcome, progress);
+                // Whoever takes it back without the UUIDs knows as much as the record did before.
+                let undo = self.complete(undo, snapshot).unwrap_or(undo);
                 written.map_err(|source| Error::Unfinished { undo, source: Box::new(source) })?;
+                outcome.undo = Some(undo);
             }
             Some(session) => self.write(&session, &mut outcome, progress)?,
             None => {
@@ -50,19 +53,47 @@ impl Prepared<'_> {
     }
 
     /// Commits the record that undoes what follows.
-    fn record(&self, session: repo::Session) -> Result<Sid, Error> {
+    fn record(&self, session: repo::Session) -> Result<(Sid, Snapshot), Error> {
+        let collections = self.recorded();
+        let mut snapshot = self.snapshot(collections.len() as u64);
+        let deployment = sink::deployment_id(self.link)?;
+        let (splitter, deployment) = (&self.splitter, deployment.as_deref());
+        let undo = record::commit(session, splitter, deployment, collections, &mut snapshot)?;
+        Ok((undo, snapshot))
+    }
+
+    /// Commits the record again with the UUIDs of what was made, which nobody knew before, and
+    /// forgets the first: whenever this stops, one of them is there.
+    fn complete(&self, first: Sid, mut snapshot: Snapshot) -> Result<Sid, Error> {
+        if self.jobs.iter().all(|job| job.made().is_none()) {
+            return Ok(first);
+        }
+        let reader = self.repo.reader()?;
+        let deployment = sink::deployment_id(self.link)?;
+        let (splitter, deployment) = (&self.splitter, deployment.as_deref());
+        let session = collect::begin_from(self.repo, &Trees(&reader), first, &snapshot.roots);
+        let session = session.map_err(|source| Error::Record { source })?;
+        snapshot.original = Some(first);
+        let collections = self.recorded();
+        let second = record::commit(session, splitter, deployment, collections, &mut snapshot)?;
+        // If it stays, it is the older one, and told beside the other.
+        let ground = collect::Ground::of(self.repo);
+        let _ = collect::forget(&ground, &[first], "the record of the restore was completed");
+        Ok(second)
+    }
+
+    fn recorded(&self) -> Vec<RecordedCollection> {
+        self.jobs.iter().filter_map(Job::recorded).chain(self.authority.records()).collect()
+    }
+
+    /// The record's, of so many collections, but for its trees.
+    fn snapshot(&self, collections: u64) -> Snapshot {
         let facts = self.link.facts();
         let ambient = self.repo.ambient();
         let now = ambient.clock.now();
-        let collections = self.jobs.iter().filter_map(Job::recorded);
-        let collections: Vec<_> = collections.chain(self.authority.records()).collect();
-        let summary = Summary {
-            collections: collections.len() as u64,
-            backup_start: now,
-            backup_end: now,
-            ..Summary::default()
-        };
-        let snapshot = Snapshot {
+        let summary =
+            Summary { collections, backup_start: now, backup_end: now, ..Summary::default() };
+        Snapshot {
             time: now,
             host: ambient.host.clone(),
             user: ambient.user.clone(),
@@ -87,10 +118,7 @@ impl Prepared<'_> {
                 term: None,
                 rollback_id: None,
             }),
-        };
-        let deployment = sink::deployment_id(self.link)?;
-        let deployment = deployment.as_deref();
-        record::commit(session, &self.splitter, deployment, collections, snapshot)
+        }
     }
 
     fn write<R: ReadBlobs<Error = repo::Error>>(

@@ -168,6 +168,8 @@ impl Merged {
                         options: None,
                         holds_documents: false,
                         deployment: None,
+                        // A deployment has no second collection of those.
+                        uuid: None,
                     },
                     written: Some(recorded.touched),
                     old: (count > 0).then_some((record, Some(recorded.old))),

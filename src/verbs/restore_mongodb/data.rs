@@ -188,6 +188,7 @@ impl Prepared<'_> {
             .into_iter()
             .map(|option| format!("the server does not know the option {option}: it was left out"));
         work.troubles = left_out.collect();
+        *job.made() = sink::uuid_at(self.link, &job.place);
         Ok(())
     }
 

@@ -57,6 +57,8 @@ pub enum Error {
         undo: Sid,
         source: Box<Error>,
     },
+    #[error("the record of the restore can't be completed")]
+    Record { source: collect::Error },
     #[error("everything is as it was before the restore, but its record {record} is not forgotten")]
     Unforgotten { record: Sid, source: collect::Error },
     #[error("the restore {record} went into another deployment than the one that answers")]

@@ -1,5 +1,7 @@
 //! One collection's part of a restore: what was found out, and is to be carried out.
 
+use std::sync::{Mutex, MutexGuard};
+
 use super::{
     choose::Chosen,
     record::{Before, Recorded, RecordedCollection, UndoRecord},
@@ -30,6 +32,8 @@ pub(super) struct Job {
     pub dropped: Option<(CollectionRecord, Option<(Root, Digest)>)>,
     /// A collection that is kept, as it is now.
     pub kept: Option<CollectionRecord>,
+    /// The UUID of the collection that was made, once it is.
+    pub made: Mutex<Option<[u8; 16]>>,
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +61,15 @@ impl Job {
         self.build.iter().any(|spec| sink::is_ttl(spec))
     }
 
+    pub fn made(&self) -> MutexGuard<'_, Option<[u8; 16]>> {
+        self.made.lock().expect("no code panics holding it")
+    }
+
+    /// Of the collection that is written to, as far as it is known.
+    pub fn uuid(&self) -> Option<[u8; 16]> {
+        self.made().or(self.kept.as_ref().and_then(|kept| kept.uuid))
+    }
+
     /// Its part of the record that undoes the restore.
     pub fn recorded(&self) -> Option<RecordedCollection> {
         let before = match self.plan.fate {
@@ -72,6 +85,7 @@ impl Job {
             options: self.is_view().then(|| self.chosen.record.options.clone()),
             holds_documents: self.written.is_some_and(|written| written.holds_documents),
             deployment: None,
+            uuid: self.uuid(),
         };
         let touched = self.recorded.as_ref().map(|recorded| recorded.touched);
         let old = match (&self.dropped, &self.kept, &self.recorded) {

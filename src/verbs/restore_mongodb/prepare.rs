@@ -1,6 +1,6 @@
 //! Finding out what a restore would do, and recording what it will touch.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Mutex};
 
 use super::{
     Error, Options,
@@ -179,6 +179,7 @@ impl Planner<'_> {
             written: None,
             dropped: None,
             kept: None,
+            made: Mutex::default(),
         };
         if self.options.drop && fate == Fate::Keep {
             job.plan.notes.push("a server does not let it be dropped: it stays".into());
@@ -291,8 +292,12 @@ impl Planner<'_> {
         };
         let id_index = get(&there.record, b"idIndex").map_err(Error::Malformed)?;
         let id_index = id_index.and_then(|index| index.as_doc()).map(<[u8]>::to_vec);
+        let uuid = match kind {
+            CollectionKind::TimeSeries => sink::uuid_at(self.link, &sink::buckets_of(to)),
+            _ => there.uuid(),
+        };
         let (count, bytes) = (0, 0);
-        Ok(CollectionRecord { kind, uuid: None, options, id_index, indexes, keys, count, bytes })
+        Ok(CollectionRecord { kind, uuid, options, id_index, indexes, keys, count, bytes })
     }
 
     /// The documents go beside those that are there.

@@ -26,6 +26,7 @@ use crate::{
         catalogue::{CollectionRecord, MONGODB_ROOT},
         snapshot::{NamedRoot, Snapshot},
     },
+    id::Sid,
     repo::{self, ReadBlobs, Session},
     tree::{self, KeyRange, Merger, Pieces, Root, Splitter, Value},
     verbs::deployment::content,
@@ -59,6 +60,9 @@ pub(crate) struct UndoRecord {
     pub holds_documents: bool,
     /// Which deployment it was, as `sink::deployment_id` tells it.
     pub deployment: Option<Vec<u8>>,
+    /// Of the collection that it makes or writes to (of a time series, its buckets'): another one
+    /// may take the name. What is made has none before it is.
+    pub uuid: Option<[u8; 16]>,
 }
 
 impl UndoRecord {
@@ -83,6 +87,9 @@ impl UndoRecord {
         if let Some(deployment) = &self.deployment {
             writer.push_binary(b"deployment", 0, deployment);
         }
+        if let Some(uuid) = &self.uuid {
+            writer.push_binary(b"uuid", 4, uuid);
+        }
         writer.finish()
     }
 
@@ -104,7 +111,8 @@ impl UndoRecord {
         let options = field(b"options").and_then(|options| options.as_doc()).map(<[u8]>::to_vec);
         let kind = text(field(b"type")?)?;
         let deployment = field(b"deployment").and_then(|id| Some(id.as_binary()?.1.to_vec()));
-        Some(UndoRecord { before, kind, indexes, options, holds_documents, deployment })
+        let uuid = field(b"uuid").and_then(|uuid| uuid.as_binary()?.1.try_into().ok());
+        Some(UndoRecord { before, kind, indexes, options, holds_documents, deployment, uuid })
     }
 }
 
@@ -235,14 +243,15 @@ pub(super) struct RecordedCollection {
     pub old: Option<(CollectionRecord, Option<Root>)>,
 }
 
-/// Commits the record, of a restore into `deployment`; `snapshot` says all but the trees.
+/// Commits the record, of a restore into `deployment`; `snapshot` says all but the trees, and gets
+/// those.
 pub(super) fn commit(
     session: Session,
     splitter: &Splitter,
     deployment: Option<&[u8]>,
     mut collections: Vec<RecordedCollection>,
-    mut snapshot: Snapshot,
-) -> Result<crate::id::Sid, Error> {
+    snapshot: &mut Snapshot,
+) -> Result<Sid, Error> {
     collections.sort_by_key(|one| one.namespace.key());
     let mut undo = Merger::new(&session, *splitter, None);
     let mut old = Merger::new(&session, *splitter, None);
@@ -262,7 +271,7 @@ pub(super) fn commit(
     };
     let (old, undo) = (old.finish()?, undo.finish()?);
     snapshot.roots = vec![named(MONGODB_ROOT, old), named(UNDO_ROOT, undo)];
-    Ok(session.commit(snapshot)?)
+    Ok(session.commit(snapshot.clone())?)
 }
 
 /// Whether an action is about a document that was there.
@@ -287,6 +296,7 @@ mod tests {
                 options: (before == Before::Kept).then(|| Writer::new().finish()),
                 holds_documents: before == Before::Nothing,
                 deployment: (before != Before::Kept).then(|| vec![7; 16]),
+                uuid: (before != Before::Nothing).then_some([8; 16]),
             };
             let bytes = record.encode();
             assert_eq!(UndoRecord::decode(&bytes), Some(record));

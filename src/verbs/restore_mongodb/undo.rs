@@ -126,12 +126,15 @@ pub fn undo(
     let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
     let parts = parts(&reader, &root)?;
     let deployment = parts.iter().find_map(|part| part.record.deployment.as_deref());
-    if !options.any_deployment && !which::answers(link, &kept.snapshot, deployment)? {
+    let is_the_same = which::answers(link, &kept.snapshot, deployment)?;
+    if !options.any_deployment && !is_the_same {
         return Err(Error::AnotherDeployment { record: kept.sid });
     }
     let process = link.process()?;
     let mut outcome = Outcome::default();
-    for Part { namespace, record, written } in parts {
+    for Part { namespace, mut record, written } in parts {
+        // In a copy of the deployment collections have other UUIDs.
+        record.uuid = record.uuid.filter(|_| is_the_same);
         super::go_on(progress)?;
         let old = old.iter().find(|old| old.namespace == namespace);
         let place = place_of(kind_of(&record.kind), &namespace);

@@ -77,6 +77,40 @@ fn a_restore_that_was_stopped_before_it_dropped_anything_is_taken_back_without_f
 }
 
 #[test]
+fn another_collection_that_took_the_name_stays_also_with_the_same_documents() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(5));
+    let kept = scene.capture(&link, &["d"]);
+    let drop_it = || deployment.command("d", doc! { "drop": "c" });
+    drop_it();
+    for (what, before, drop, after) in
+        [("made", 0, false, 0), ("written to", 2, false, 2), ("dropped", 3, true, 3)]
+    {
+        if before > 0 {
+            insert(&deployment, "d", "c", numbered(before));
+        }
+        let (_, outcome) = scene.restore(&link, &kept, Options { drop, ..scene.options() });
+        let all_records = scene.repo.snapshots().unwrap();
+        let records = all_records.iter().filter(|one| one.forgotten.is_none());
+        assert_eq!(records.count(), 2, "{what}: the capture and one record");
+        drop_it();
+        insert(&deployment, "d", "c", numbered(5));
+        let undone = scene.undo(&link, &outcome, false);
+        assert_eq!((undone.conflicts(), undone.forgotten), (1, false), "{what}: {undone:#?}");
+        let [note] = &undone.collections[0].notes[..] else { panic!("{what}: {undone:#?}") };
+        assert!(note.starts_with("another collection of that name stands"), "{what}: {note}");
+        assert_eq!(all(&deployment, "d", "c").len(), 5, "{what}");
+        let undone = scene.undo(&link, &outcome, true);
+        assert_eq!((undone.conflicts(), undone.forgotten), (0, true), "{what}: {undone:#?}");
+        assert_eq!(all(&deployment, "d", "c").len(), after as usize, "{what}");
+        if after > 0 {
+            drop_it();
+        }
+    }
+}
+
+#[test]
 fn what_took_the_name_of_a_restored_view_stays() {
     let deployment = Deployment::standalone();
     let (scene, link) = (Scene::new(), link(&deployment));

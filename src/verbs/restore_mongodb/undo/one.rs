@@ -50,6 +50,7 @@ impl One<'_> {
             (Before::Nothing, None) => {}
             (Before::Nothing, Some(there)) if self.is_another_view(&there) => self.goes()?,
             (_, Some(there)) if !self.wrote(&there) => self.another(&there),
+            (_, Some(there)) if self.is_other(&there) && !self.is_forced_on_other() => {}
             (Before::Kept, Some(_)) => self.kept()?,
             (Before::Nothing, Some(_)) => self.made()?,
         }
@@ -60,6 +61,30 @@ impl One<'_> {
     fn wrote(&self, there: &Existing) -> bool {
         let is_that = |options: &Vec<u8>| *options == there.options();
         there.kind == self.record.kind && self.record.options.as_ref().is_none_or(is_that)
+    }
+
+    fn uuid(&self, there: &Existing) -> Option<[u8; 16]> {
+        match kind_of(&there.kind) {
+            CollectionKind::TimeSeries => {
+                sink::uuid_at(self.link, &sink::buckets_of(&self.undo.namespace))
+            }
+            _ => there.uuid(),
+        }
+    }
+
+    /// Whether the collection that the restore made or wrote to is gone, and this one made since,
+    /// as far as that can be told.
+    fn is_other(&self, there: &Existing) -> bool {
+        let Some(recorded) = self.record.uuid else { return false };
+        self.uuid(there).is_some_and(|uuid| uuid != recorded)
+    }
+
+    /// Tells of another collection, also one that has the same documents: somebody put them
+    /// there. Whether it is to be taken for the restore's all the same.
+    fn is_forced_on_other(&mut self) -> bool {
+        self.undo.notes.push("another collection of that name stands there now".into());
+        self.undo.conflicts += u64::from(!self.options.force);
+        self.options.force
     }
 
     /// Whether it was said that another view of the name goes, too. A view holds nothing.
@@ -289,6 +314,13 @@ impl One<'_> {
         Ok(is_view || sink::indexes(self.link, &self.undo.namespace)? == record.indexes)
     }
 
+    /// Whether another collection than the restore made holds nothing that the old one, which
+    /// comes back, has not: it is that, or an undo that was stopped made it.
+    fn may_go(&self, there: &Existing, old: &Collection, found: Found) -> bool {
+        let is_of_undo = found.all == found.old && there.options() == old.record.options;
+        is_of_undo || self.uuid(there) == old.record.uuid
+    }
+
     /// The restore dropped the collection and made it anew: it goes, and the old one comes back.
     fn dropped(&mut self, there: Option<&Existing>) -> Result<(), Error> {
         let Some(old) = self.old else { return Err(Error::NoUndo) };
@@ -297,6 +329,10 @@ impl One<'_> {
                 self.another(there);
                 return Ok(());
             };
+            if self.is_other(there) && !self.may_go(there, old, found) && !self.is_forced_on_other()
+            {
+                return Ok(());
+            }
             if found.foreign > 0 && !self.options.force {
                 self.undo.conflicts = found.foreign;
                 return Ok(());
