@@ -11,7 +11,7 @@ use icecore::{
     verbs::{self, forget::Refused, select::NotOne},
 };
 
-use super::exit::Exit;
+use super::{exit::Exit, units};
 
 /// An exit code, and perhaps something to type.
 type Meaning = (Exit, Option<String>);
@@ -224,6 +224,14 @@ fn of_restore_mongodb(error: &verbs::restore_mongodb::Error) -> Option<Meaning> 
             let short = record.short();
             let hint = format!("`icecore undo {short} --to URI` takes the one that is named");
             Some((Exit::Usage, Some(hint)))
+        }
+        NoRestore { .. } => {
+            say(Exit::Failed, "`icecore snapshots --tag undo` shows which there are")
+        }
+        OlderRestore { older, time, .. } => {
+            let (short, time) = (older.short(), units::local(*time));
+            let hint = format!("`icecore undo {short}` takes back the one before, of {time}");
+            Some((Exit::Failed, Some(hint)))
         }
         NoUndo => say(Exit::Failed, "`icecore snapshots --tag undo` shows which there are"),
         _ => None,

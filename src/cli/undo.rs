@@ -27,8 +27,8 @@ use super::{
 ///
 /// Brings back exactly what the restore overwrote or dropped, and removes what it added. What was
 /// changed after the restore is left as it is, and told. The record is forgotten when it is done
-/// with; without a name, the newest one is taken (with --to, the newest into that server). It
-/// goes to the server that the restore went to; a variable that names another is no answer.
+/// with; without a name, the newest one is taken (with --to, the newest into that server), but
+/// none that is older than one that was taken back already: that one is to be named. It goes to the server that the restore went to; a variable that names another is no answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -113,18 +113,19 @@ fn find<'a>(
     all: &'a [Kept],
     named: Option<&'a Kept>,
 ) -> Result<(&'a Kept, Link), Failure> {
-    let none = |what: String| Failure::Usage(format!("there is no restore {what}to take back"));
     if let Some(uri) = &args.to {
         let link = restore_mongodb::connect(uri)?;
-        let newest = || undo::newest(all, Some(link.facts()));
-        let kept = named.or_else(newest).ok_or_else(|| {
-            let server = &link.facts().uri;
-            none(format!("into {server} (`icecore snapshots --tag undo` shows all) "))
-        })?;
+        let facts = link.facts();
+        let kept = match named {
+            Some(named) => named,
+            None => undo::unnamed(all, Some(facts), Some(&facts.uri))?,
+        };
         return Ok((kept, link));
     }
-    let newest = || undo::newest(all, None);
-    let kept = named.or_else(newest).ok_or_else(|| none(String::new()))?;
+    let kept = match named {
+        Some(named) => named,
+        None => undo::unnamed(all, None, None)?,
+    };
     let recorded = kept.snapshot.mongodb.as_ref().map(|mongodb| mongodb.uri.as_str());
     let recorded =
         recorded.ok_or_else(|| Failure::Usage("which server? name it with --to".into()))?;

@@ -1,5 +1,7 @@
 //! Why a restore into a server ended early, or never began.
 
+use jiff::Timestamp;
+
 use crate::{
     document::{
         Malformed,
@@ -51,6 +53,18 @@ pub enum Error {
     NoAuthority,
     #[error("the snapshot is no record of a restore")]
     NoUndo,
+    #[error(
+        "there is no restore {}to take back",
+        .server.as_ref().map_or(String::new(), |server| format!("into {server} "))
+    )]
+    NoRestore { server: Option<String> },
+    #[error("the restore {undone} is taken back already, and only older ones are left")]
+    OlderRestore {
+        undone: Sid,
+        /// The newest of those.
+        older: Sid,
+        time: Timestamp,
+    },
     #[error("the restore did not come to its end")]
     Unfinished {
         /// The record of what it was to write.

@@ -28,7 +28,10 @@ use crate::{
     verbs::deployment::{self, catalogue_root, root_named},
 };
 
-pub use super::which::{is_into, newest};
+pub use super::which::{is_into, newest, unnamed};
+
+/// Why a record is forgotten whose restore was taken back.
+pub(super) const UNDONE: &str = "it was undone";
 
 /// How to undo.
 pub struct Options {
@@ -153,7 +156,7 @@ pub fn undo(
         outcome.unconfirmed = Some(what.into());
     }
     if outcome.conflicts() == 0 && outcome.troubles() == 0 {
-        let forgotten = collect::forget(&collect::Ground::of(repo), &[kept.sid], "it was undone");
+        let forgotten = collect::forget(&collect::Ground::of(repo), &[kept.sid], UNDONE);
         forgotten.map_err(|source| Error::Unforgotten { record: kept.sid, source })?;
         outcome.forgotten = true;
     }

@@ -1,6 +1,6 @@
 //! Which restore is meant: the newest one, into this server or into any.
 
-use super::{Error, record::UNDO_ROOT};
+use super::{Error, record::UNDO_ROOT, undo::UNDONE};
 use crate::{
     format::snapshot::Snapshot,
     mongo::{Facts, Link},
@@ -17,6 +17,30 @@ pub fn newest<'a>(all: &'a [Kept], facts: Option<&Facts>) -> Option<&'a Kept> {
             && facts.is_none_or(|facts| is_into(&kept.snapshot, facts))
     };
     all.iter().rfind(is_meant)
+}
+
+/// The newest record of a restore that is to be taken back where nobody names one. Not an older
+/// one than was taken back already: who says the same once more does not mean the one before.
+pub fn unnamed<'a>(
+    all: &'a [Kept],
+    facts: Option<&Facts>,
+    server: Option<&str>,
+) -> Result<&'a Kept, Error> {
+    let none = || Error::NoRestore { server: server.map(str::to_owned) };
+    let newest = newest(all, facts).ok_or_else(none)?;
+    let is_undone = |kept: &&Kept| {
+        kept.forgotten.as_ref().is_some_and(|stone| stone.reason == UNDONE)
+            && kept.snapshot.time > newest.snapshot.time
+            && facts.is_none_or(|facts| is_into(&kept.snapshot, facts))
+    };
+    match all.iter().rfind(is_undone) {
+        Some(undone) => Err(Error::OlderRestore {
+            undone: undone.sid,
+            older: newest.sid,
+            time: newest.snapshot.time,
+        }),
+        None => Ok(newest),
+    }
 }
 
 /// Whether a record is of a restore into what is called as the deployment that answers: its

@@ -74,7 +74,39 @@ fn a_restore_shows_its_plan_asks_and_can_be_taken_back() {
     assert!(said.out.contains("brought back 1 document, removed 1: the restore "), "{}", said.out);
     assert!(said.out.trim_end().ends_with("is undone"), "{}", said.out);
     assert_eq!(totals(&deployment), [99, 30]);
-    assert_eq!(desk.run(&["undo", "-y"]).code, 2, "there is none left");
+    let said = desk.run(&["undo", "-y"]);
+    assert_eq!(said.code, 1, "there is none left: {}", said.err);
+    assert!(said.err.contains("icecore snapshots --tag undo"), "{}", said.err);
+}
+
+#[test]
+fn a_second_undo_does_not_go_on_to_the_restore_before() {
+    let deployment = Deployment::standalone();
+    let desk = desk(&deployment);
+    let uri = deployment.uri();
+    let restore = |from: &str, to: &str| {
+        desk.ok(&["restore", "latest", "--to", &uri, "--ns-from", from, "--ns-to", to, "-y"])
+    };
+    restore("shop.*", "first.*");
+    // Records have a time of whole milliseconds at the least.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    restore("shop.*", "second.*");
+    let said = desk.run(&["undo", "-y"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("the restore "), "{}", said.out);
+    let counts = || ["first", "second"].map(|db| all(&deployment, db, "orders").len());
+    assert_eq!(counts(), [3, 0]);
+    for arguments in [&["undo", "-y"][..], &["undo", "-y", "--to", &uri]] {
+        let said = desk.run(arguments);
+        assert_eq!((said.code, counts()), (1, [3, 0]), "{}", said.err);
+        let id = said.err.split("`icecore undo ").nth(1).and_then(|rest| rest.split('`').next());
+        assert!(id.is_some_and(|id| id.len() == 8), "{}", said.err);
+    }
+    let said = desk.run(&["undo", "-y"]);
+    let id = said.err.split("`icecore undo ").nth(1).and_then(|rest| rest.split('`').next());
+    desk.ok(&["undo", id.unwrap(), "-y"]);
+    assert_eq!(counts(), [0, 0]);
+    assert_eq!(desk.run(&["undo", "-y"]).code, 1);
 }
 
 #[test]
@@ -197,7 +229,7 @@ fn a_restore_is_taken_back_on_the_server_that_it_went_to() {
     assert_eq!(undone["server"], to);
     assert_eq!((totals(&one), totals(&other)), (vec![99, 30], vec![10, 20, 30]));
     let said = desk.run(&["undo", "-y", "--to", &to]);
-    assert!(said.code == 2 && said.err.contains(&place(&one)), "{}", said.err);
+    assert!(said.code == 1 && said.err.contains(&place(&one)), "{}", said.err);
     desk.ok(&["undo", "-y"]);
     assert_eq!(totals(&other), [0; 0]);
 }
