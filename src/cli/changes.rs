@@ -12,10 +12,10 @@ use icecore::{
         diff::{Change, DocumentChange, Facet},
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    document::id_json,
+    document::{id_json, list_text, object_text},
     failure::Failure,
     screen::{Screen, printable},
     units,
@@ -89,17 +89,17 @@ impl<'a> Changes<'a> {
         };
         let path = format!("{}/{id}", change.namespace);
         if screen.json {
-            let mut document = json!({
+            let document = json!({
                 "message_type": "change",
                 "path": path,
                 "namespace": change.namespace.to_string(),
-                "_id": id_json(&id),
                 "modifier": letter,
             });
+            let mut more = vec![("_id", id_json(&id))];
             if self.with_fields {
-                document["fields"] = fields.iter().map(field_document).collect::<Result<_, _>>()?;
+                more.push(("fields", fields_json(&fields)?));
             }
-            return screen.document(&document);
+            return screen.line(&object_text(&document, more));
         }
         screen.line(&format!("{letter}    {}", printable(path.as_bytes())))?;
         for field in &fields {
@@ -187,21 +187,17 @@ pub fn field_text(change: &FieldChange) -> Result<String, Failure> {
     })
 }
 
-/// Values in canonical Extended JSON.
-pub fn field_document(change: &FieldChange) -> Result<Value, Failure> {
-    let value = |value: &OwnedValue| -> Result<Value, Failure> {
-        let text = value_to_text(&value.element(), Flavour::Canonical)?;
-        Ok(serde_json::from_str(&text)?)
+/// A list as JSON text, with values in canonical Extended JSON.
+pub fn fields_json(changes: &[FieldChange]) -> Result<String, Failure> {
+    let value = |value: &OwnedValue| value_to_text(&value.element(), Flavour::Canonical);
+    let field = |change: &FieldChange| -> Result<String, Failure> {
+        let more = match &change.what {
+            FieldFate::Added(new) => vec![("new", value(new)?)],
+            FieldFate::Removed(old) => vec![("old", value(old)?)],
+            FieldFate::Changed(old, new) => vec![("old", value(old)?), ("new", value(new)?)],
+            FieldFate::Reordered => vec![("reordered", "true".to_owned())],
+        };
+        Ok(object_text(&json!({ "path": change.path }), more))
     };
-    let mut document = json!({ "path": change.path });
-    match &change.what {
-        FieldFate::Added(new) => document["new"] = value(new)?,
-        FieldFate::Removed(old) => document["old"] = value(old)?,
-        FieldFate::Changed(old, new) => {
-            document["old"] = value(old)?;
-            document["new"] = value(new)?;
-        }
-        FieldFate::Reordered => document["reordered"] = true.into(),
-    }
-    Ok(document)
+    Ok(list_text(&changes.iter().map(field).collect::<Result<Vec<_>, _>>()?))
 }

@@ -1,5 +1,7 @@
 //! A document as a person or a program wants to see it.
 
+use std::collections::BTreeMap;
+
 use icecore::{
     document::{
         extjson::{self, Fidelity, Flavour, Layout},
@@ -11,6 +13,9 @@ use icecore::{
     repo::{self, Kept},
     tree::Root,
 };
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::{
     failure::Failure,
@@ -78,7 +83,39 @@ pub fn query(text: &str) -> Result<Query, Failure> {
     Query::parse(&document).map_err(Failure::usage)
 }
 
-/// `["_id"]` as JSON: the value itself in relaxed Extended JSON.
-pub fn id_json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+/// An `_id` as JSON text: what it is shown as is relaxed Extended JSON, or else a string.
+pub fn id_json(text: &str) -> String {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => text.to_owned(),
+        Err(_) => Value::from(text).to_string(),
+    }
+}
+
+/// A JSON object with more members, of which the text is there. A `Value` knows no order of fields
+/// and no two of one name, and documents have both.
+pub fn object_text(object: &Value, more: Vec<(&'static str, String)>) -> String {
+    let plain = object.as_object().into_iter().flatten();
+    let plain = plain.map(|(name, value)| (name.as_str(), value.to_string()));
+    let members: BTreeMap<&str, String> = plain.chain(more).collect();
+    let member = |(name, text): (&str, String)| format!("{}:{text}", Value::from(name));
+    let members: Vec<String> = members.into_iter().map(member).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// The same of a list.
+pub fn list_text(members: &[String]) -> String {
+    format!("[{}]", members.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_and_all_of_one_name() {
+        let id = id_json(r#"{"b":1,"a":2,"b":3}"#);
+        let list = list_text(&[id.clone(), id_json("no json"), id_json("1.0")]);
+        let text = object_text(&serde_json::json!({ "z": null, "c": 1 }), vec![("list", list)]);
+        assert_eq!(text, r#"{"c":1,"list":[{"b":1,"a":2,"b":3},"no json",1.0],"z":null}"#);
+    }
 }

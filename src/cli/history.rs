@@ -15,7 +15,8 @@ use serde_json::json;
 
 use super::{
     args::Global,
-    changes::{field_document, field_text},
+    changes::{field_text, fields_json},
+    document::object_text,
     exit::Exit,
     failure::Failure,
     filter::Filter,
@@ -97,7 +98,7 @@ fn show(step: &Step<'_>, screen: &mut Screen) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     if screen.json {
-        let mut line = json!({
+        let line = json!({
             "message_type": "version",
             "snapshot_id": sid,
             "time": snapshot.time,
@@ -106,10 +107,11 @@ fn show(step: &Step<'_>, screen: &mut Screen) -> Result<(), Failure> {
             "bytes": step.new.as_ref().map(|version| version.bytes),
             "hash": step.new.as_ref().map(|version| version.hash.to_hex().to_string()),
         });
-        if with_fields {
-            line["fields"] = fields.iter().map(field_document).collect::<Result<_, _>>()?;
-        }
-        return screen.document(&line);
+        let more = match with_fields {
+            true => vec![("fields", fields_json(&fields)?)],
+            false => Vec::new(),
+        };
+        return screen.line(&object_text(&line, more));
     }
     let (size, hash) = match &step.new {
         Some(version) => (units::bytes(version.bytes), version.hash.to_hex()[..12].to_owned()),

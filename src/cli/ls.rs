@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     args::Global,
-    document::{self, id_json},
+    document::{self, id_json, object_text},
     exit::Exit,
     failure::Failure,
     filter::Filter,
@@ -214,8 +214,8 @@ fn uuid_text(uuid: [u8; 16]) -> String {
 
 fn show_id(text: &str, bytes: u64, long: bool, screen: &mut Screen) -> Result<(), Failure> {
     if screen.json {
-        let id = id_json(text);
-        screen.document(&json!({ "message_type": "document", "_id": id, "bytes": bytes }))
+        let document = json!({ "message_type": "document", "bytes": bytes });
+        screen.line(&object_text(&document, vec![("_id", id_json(text))]))
     } else if long {
         screen.line(&format!("{bytes:>10} {text}"))
     } else {

@@ -134,6 +134,38 @@ documents:   1 new, 1 removed, 1 changed
 }
 
 #[test]
+fn json_keeps_the_order_of_fields_and_all_of_one_name() {
+    let desk = Desk::new();
+    desk.init();
+    let mut scene = Scene::default();
+    let id = r#"{"sku":7,"l":"at"}"#;
+    let document = |o: &str| format!(r#"{{"_id":{id},"o":{o}}}"#);
+    scene.collection("shop", "c", &[&document(r#"{"k":1,"k":2,"a":3}"#)]);
+    commit(&desk.path("repository"), "correct horse", &scene);
+    scene.made("shop", "c").documents[0] = super::scene::parsed(&document("1"));
+    commit(&desk.path("repository"), "correct horse", &scene);
+
+    let text = desk.ok(&["ls", "latest:shop.c", "--json"]);
+    let shown = text.split_once(r#""_id":"#).and_then(|(_, rest)| rest.split_once(r#","bytes""#));
+    assert_eq!(shown.unwrap().0, id);
+    assert!(desk.ok(&["cat", &format!("latest:shop.c/{}", shown.unwrap().0)]).contains("\"sku\""));
+    let fields = concat!(
+        r#""fields":[{"new":{"$numberInt":"1"},"old":{"k":{"$numberInt":"1"},"#,
+        r#""k":{"$numberInt":"2"},"a":{"$numberInt":"3"}},"path":"o"}]"#
+    );
+    let place = format!("shop.c/{id}");
+    for arguments in [
+        &["diff", "latest~1", "latest", "--fields", "--json"][..],
+        &["history", &place, "-v", "--json"],
+    ] {
+        let text = desk.ok(arguments);
+        assert!(text.contains(fields), "{arguments:?}: {text}");
+    }
+    let text = desk.ok(&["diff", "latest~1", "latest", "--json"]);
+    assert!(text.contains(&format!(r#"{{"_id":{id},"message_type":"change","#)), "{text}");
+}
+
+#[test]
 fn history_tells_every_version() {
     let desk = shop();
     let letters = |arguments: &[&str]| -> Vec<String> {
