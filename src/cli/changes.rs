@@ -169,7 +169,8 @@ fn facet_text(facet: &Facet) -> String {
 
 /// `n: 2 -> 3`.
 pub fn field_text(change: &FieldChange) -> Result<String, Failure> {
-    let path = printable(change.path.as_bytes());
+    let path = change.path.as_ref().map(|path| printable(path.as_bytes()));
+    let path = path.unwrap_or_else(|| "(top level)".to_owned());
     let text = |value: &OwnedValue| value_to_text(&value.element(), Flavour::Relaxed);
     Ok(match &change.what {
         FieldFate::Added(value) => format!("+ {path}: {}", text(value)?),

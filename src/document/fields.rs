@@ -9,8 +9,8 @@ use crate::limits::DOCUMENT_DEPTH_MAX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
     /// From the top, with dots between; a place in an array is its number. What is no UTF-8 shows
-    /// as U+FFFD. Empty for the document itself.
-    pub path: String,
+    /// as U+FFFD. None for the document itself: an empty one is a field's without a name.
+    pub path: Option<String>,
     pub what: FieldFate,
 }
 
@@ -88,7 +88,8 @@ fn compare<'d>(
 
 fn note(path: &[&[u8]], what: FieldFate, found: &mut Vec<FieldChange>) {
     let parts: Vec<_> = path.iter().map(|part| String::from_utf8_lossy(part)).collect();
-    found.push(FieldChange { path: parts.join("."), what });
+    let path = (!parts.is_empty()).then(|| parts.join("."));
+    found.push(FieldChange { path, what });
 }
 
 #[cfg(test)]
@@ -102,11 +103,14 @@ mod tests {
     fn told(old: &str, new: &str) -> Vec<String> {
         let text =
             |value: &OwnedValue| value_to_text(&value.element(), Flavour::Canonical).unwrap();
-        let tell = |change: FieldChange| match change.what {
-            FieldFate::Added(value) => format!("+ {}: {}", change.path, text(&value)),
-            FieldFate::Removed(value) => format!("- {}: {}", change.path, text(&value)),
-            FieldFate::Changed(a, b) => format!("{}: {} -> {}", change.path, text(&a), text(&b)),
-            FieldFate::Reordered => format!("{}: order", change.path),
+        let tell = |change: FieldChange| {
+            let path = change.path.unwrap_or_else(|| "all".to_owned());
+            match change.what {
+                FieldFate::Added(value) => format!("+ {path}: {}", text(&value)),
+                FieldFate::Removed(value) => format!("- {path}: {}", text(&value)),
+                FieldFate::Changed(a, b) => format!("{path}: {} -> {}", text(&a), text(&b)),
+                FieldFate::Reordered => format!("{path}: order"),
+            }
         };
         let changes = changes(&parse(old).unwrap(), &parse(new).unwrap()).unwrap();
         changes.into_iter().map(tell).collect()
@@ -128,7 +132,12 @@ mod tests {
 
     #[test]
     fn order_and_doubled_names_count() {
-        assert_eq!(told("{a:true,b:null}", "{b:null,a:true}"), [": order"]);
+        assert_eq!(told("{a:true,b:null}", "{b:null,a:true}"), ["all: order"]);
+        assert_eq!(
+            told(r#"{"":{a:true,b:null}}"#, r#"{"":{b:null,a:true}}"#),
+            [": order"],
+            "a field without a name is not the document"
+        );
         assert_eq!(told("{o:{a:true,b:null}}", "{o:{b:null,a:true}}"), ["o: order"]);
         assert_eq!(told("{a:true,a:null}", "{a:true,a:false}"), ["a: null -> false"]);
         assert_eq!(told("{a:true}", "{a:true,a:null}"), ["+ a: null"]);

@@ -163,6 +163,14 @@ fn json_keeps_the_order_of_fields_and_all_of_one_name() {
     }
     let text = desk.ok(&["diff", "latest~1", "latest", "--json"]);
     assert!(text.contains(&format!(r#"{{"_id":{id},"message_type":"change","#)), "{text}");
+
+    scene.made("shop", "c").documents[0] =
+        super::scene::parsed(&format!(r#"{{"o":1,"_id":{id}}}"#));
+    commit(&desk.path("repository"), "correct horse", &scene);
+    let text = desk.ok(&["diff", "latest~1", "latest", "--fields"]);
+    assert!(text.contains("       (top level): fields in another order\n"), "{text}");
+    let text = desk.ok(&["diff", "latest~1", "latest", "--fields", "--json"]);
+    assert!(text.contains(r#""fields":[{"path":null,"reordered":true}]"#), "{text}");
 }
 
 #[test]
