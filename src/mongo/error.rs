@@ -51,8 +51,8 @@ pub enum Error {
         command: String,
         place: String,
         privilege: Privilege,
-        /// Who is logged in (see [`Link::user`](super::Link::user)), if anybody is.
-        user: Option<String>,
+        /// Who is logged in, if anybody is.
+        user: Option<User>,
     },
     #[error("{command} on {place} failed: {message} ({name}, code {code})")]
     Command { command: String, place: String, code: i32, name: String, message: String },
@@ -100,11 +100,17 @@ impl Error {
                     .to_owned(),
             ),
             Error::Unauthorized { privilege, user: Some(user), .. } => {
-                let user = if user.is_empty() { "USER" } else { user };
+                let User { name, database } = user;
+                let name = if name.is_empty() { "USER" } else { name };
                 let (role, action) = (privilege.role, &privilege.action);
+                // Elsewhere a name alone is that of a role of the user's own database.
+                let granted = match database.as_str() {
+                    "admin" => format!("{role:?}"),
+                    _ => format!("{{role: {role:?}, db: \"admin\"}}"),
+                };
                 Some(format!(
-                    "grant the built-in role `{role}`, in mongosh: use admin; \
-                     db.grantRolesToUser({user:?}, [{role:?}]) \
+                    "grant the built-in role `{role}`, in mongosh: use {database}; \
+                     db.grantRolesToUser({name:?}, [{granted}]) \
                      (or a role of your own that has `{action}` on {})",
                     privilege.resource
                 ))
@@ -133,13 +139,22 @@ impl Error {
     }
 }
 
+/// Who is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Empty, if only the server knows it (that of a certificate, for one).
+    pub name: String,
+    /// The one that knows the name.
+    pub database: String,
+}
+
 /// What was asked when an error came.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub command: String,
     pub db: String,
     pub collection: Option<String>,
-    pub user: Option<String>,
+    pub user: Option<User>,
     pub purpose: Purpose,
     /// As it may be shown.
     pub uri: String,

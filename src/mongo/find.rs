@@ -12,7 +12,7 @@ use mongodb::{
 };
 
 use super::{
-    Connect, Error, Facts, Purpose, error::Asked, link::asked, plainly::plainly, reply, uri,
+    Connect, Error, Facts, Purpose, User, error::Asked, link::asked, plainly::plainly, reply, uri,
 };
 
 /// So long a secondary may take to be found where the primary was found first.
@@ -24,7 +24,7 @@ const OTHER_SET_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Found {
     pub client: Client,
     pub facts: Facts,
-    pub user: Option<String>,
+    pub user: Option<User>,
 }
 
 /// Asks the deployment at the connection string `given`, and chooses.
@@ -40,10 +40,7 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
     if options.default_database.as_ref().is_some_and(|database| database.contains('.')) {
         return Err(Error::CollectionInUri { uri: shown });
     }
-    let user = options
-        .credential
-        .as_ref()
-        .map(|credential| credential.username.clone().unwrap_or_default());
+    let user = user(&options);
     let who = (user.clone(), connect.purpose);
     let asked = asked("admin", rawdoc! { "hello": 1 }.as_bytes(), &shown, who);
     let client = Client::with_options(options.clone()).map_err(unusable)?;
@@ -83,6 +80,15 @@ pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error>
         false => None,
     };
     Ok(Found { client, facts, user })
+}
+
+fn user(options: &ClientOptions) -> Option<User> {
+    let credential = options.credential.as_ref()?;
+    let database = credential.source.as_deref().or(options.default_database.as_deref());
+    Some(User {
+        name: credential.username.clone().unwrap_or_default(),
+        database: database.unwrap_or("admin").to_owned(),
+    })
 }
 
 fn prefers_secondary(criteria: &SelectionCriteria) -> bool {

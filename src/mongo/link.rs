@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::limits;
 
 use super::{
-    Cursor, Error, Facts,
+    Cursor, Error, Facts, User,
     cursor::Question,
     error::Asked,
     find::{ask_who, find, primary},
@@ -58,7 +58,7 @@ pub struct Link {
 struct Inner {
     client: Client,
     facts: Facts,
-    user: Option<String>,
+    user: Option<User>,
     purpose: Purpose,
     throttle: Throttle,
     // Last: what the others leave to be done is done on it.
@@ -85,7 +85,7 @@ impl Link {
     /// Who is logged in, without the database that knows the name; an empty name is one that only
     /// the server knows (that of a certificate, for one).
     pub fn user(&self) -> Option<&str> {
-        self.inner.user.as_deref()
+        Some(self.inner.user.as_ref()?.name.as_str())
     }
 
     /// The reply to `command`, run in `db`. The command's first field is its name. What the
@@ -228,7 +228,7 @@ pub(super) fn asked(
     db: &str,
     command: &[u8],
     uri: &str,
-    (user, purpose): (Option<String>, Purpose),
+    (user, purpose): (Option<User>, Purpose),
 ) -> Asked {
     let first = RawDocument::from_bytes(command).ok().and_then(|command| {
         let (name, value) = command.iter().next()?.ok()?;

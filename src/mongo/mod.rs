@@ -14,7 +14,7 @@ mod uri;
 
 pub use batch::Batch;
 pub use cursor::Cursor;
-pub use error::Error;
+pub use error::{Error, User};
 pub use facts::Facts;
 pub use link::{Connect, Link, Purpose};
 pub use privilege::Privilege;

@@ -195,6 +195,20 @@ fn whose_rights_are_missing_and_for_what_decides_what_is_to_be_done() {
     let hint = error.cause().hint().unwrap();
     assert!(hint.contains(r#"db.grantRolesToUser("stranger", ["restore"])"#), "{hint}");
 
+    // What another database knows of users it does not know of roles.
+    set.command("shop", doc! { "createUser": "rd", "pwd": "p", "roles": [] });
+    let uri = set.uri_as("rd", "p");
+    for options in ["/shop?", "/?authSource=shop&", "/other?authSource=shop&"] {
+        let uri = uri.replace("/?", options);
+        let link = Link::connect(&uri, &Connect::to(Purpose::Write)).unwrap();
+        let error = icecore::sink::mongo::collections(&link, "stock").unwrap_err();
+        let hint = error.cause().hint().unwrap();
+        let typed = r#"use shop; db.grantRolesToUser("rd", [{role: "restore", db: "admin"}])"#;
+        assert!(hint.contains(typed), "{options}: {hint}");
+    }
+    let roles = [doc! { "role": "restore", "db": "admin" }];
+    set.command("shop", doc! { "grantRolesToUser": "rd", "roles": roles.to_vec() });
+
     let port = set.members[0].port;
     let nobody = format!("mongodb://127.0.0.1:{port}/?replicaSet=rs");
     let nobody = Link::connect(&nobody, &Connect::to(Purpose::Read)).unwrap();
