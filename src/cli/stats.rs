@@ -38,7 +38,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let chosen = all.several(&names, &args.filter.to_select()?)?;
-    let mut watch = Watch::start(screen, "stats")?;
+    let mut watch = Watch::start_of_one_document(screen, "stats")?;
     let stats = stats::stats(&repository, &chosen, &watch.progress)?;
     watch.clear();
     if screen.json {

@@ -51,6 +51,16 @@ impl Watch {
         Watch::with_face(screen, what, face, fps)
     }
 
+    /// The same of a run that writes one document for programs, and no lines beside it.
+    pub fn start_of_one_document(screen: &Screen, what: &'static str) -> Result<Watch, Failure> {
+        let fps = environment::progress_fps()?;
+        let (face, fps) = match screen.json {
+            true => (Face::Nothing, JSON_FPS),
+            false => choose(screen, fps),
+        };
+        Watch::with_face(screen, what, face, fps)
+    }
+
     /// Troubles are told, and nothing else: for work that only waits.
     pub fn start_quietly(screen: &Screen) -> Result<Watch, Failure> {
         environment::progress_fps()?;

@@ -137,3 +137,16 @@ fn what_long_runs_end_with() {
     let pruned = last_of(&desk.json_lines(&["prune"]), "summary");
     has(&pruned, &["packs_removed", "bytes_freed"]);
 }
+
+#[test]
+fn stats_is_one_document_however_long_it_takes() {
+    let desk = Desk::new();
+    desk.init();
+    (0..600).for_each(|number| desk.write(&format!("data/{number}/file"), "some bytes"));
+    desk.ok(&["backup", "data"]);
+    let mut command = desk.command(&["stats", "--json", "--no-cache"]);
+    let out = command.env("ICECORE_PROGRESS_FPS", "60").output().unwrap().stdout;
+    let told = lines(&String::from_utf8(out).unwrap());
+    let [stats] = &told[..] else { panic!("{told:#?}") };
+    assert_eq!(stats["total_file_count"], 600, "{stats}");
+}
