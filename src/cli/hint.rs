@@ -155,10 +155,15 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
 }
 
 fn of_server(error: &mongo::Error) -> Option<Meaning> {
-    error.hint().map(|hint| (Exit::Failed, Some(hint)))
+    let exit = if error.is_of_uri() { Exit::Usage } else { Exit::Failed };
+    error.hint().map(|hint| (exit, Some(hint)))
 }
 
+// It shows a server's error as itself.
 fn of_capture(error: &source::mongo::Error) -> Option<Meaning> {
+    if let source::mongo::Error::Server(error) = error {
+        return of_server(error);
+    }
     error.hint().map(|hint| (Exit::Failed, Some(hint)))
 }
 

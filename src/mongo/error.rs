@@ -30,6 +30,9 @@ const TRY_AGAIN_CODES: &[i32] = &[
 pub enum Error {
     #[error("{uri} is not a connection string that can be used: {why}")]
     Uri { uri: String, why: String },
+    /// What it says is understood, and does not work here (a file that is not there, for one).
+    #[error("{uri} can't be used: {why}")]
+    Options { uri: String, why: String },
     #[error("{uri} names a collection where a connection string names a database")]
     CollectionInUri { uri: String },
     #[error("{uri} does not answer: {why}")]
@@ -84,6 +87,11 @@ impl Error {
             Error::Command { code, .. } => TRY_AGAIN_CODES.contains(code),
             _ => false,
         }
+    }
+
+    /// Whether the connection string itself can't be understood.
+    pub fn is_of_uri(&self) -> bool {
+        matches!(self, Error::Uri { .. } | Error::CollectionInUri { .. })
     }
 
     /// Whether a privilege is missing.

@@ -30,9 +30,14 @@ pub(super) struct Found {
 /// Asks the deployment at the connection string `given`, and chooses.
 pub(super) async fn find(given: &str, connect: &Connect) -> Result<Found, Error> {
     let shown = uri::shown(given);
-    let unusable = |why: Driver| Error::Uri {
-        uri: shown.clone(),
-        why: plainly(&uri::without_secrets(&why.kind.to_string(), given)),
+    let unusable = |error: Driver| {
+        let why = plainly(&uri::without_secrets(&error.kind.to_string(), given));
+        let uri = shown.clone();
+        match *error.kind {
+            ErrorKind::InvalidArgument { .. } => Error::Uri { uri, why },
+            ErrorKind::DnsResolve { .. } => Error::Unreachable { uri, why },
+            _ => Error::Options { uri, why },
+        }
     };
     let mut options = ClientOptions::parse(given).await.map_err(unusable)?;
     options.app_name.get_or_insert_with(|| "icecore".to_owned());

@@ -66,6 +66,24 @@ fn nothing_to_back_up_is_1_or_2_and_makes_no_snapshot() {
     assert_eq!(desk.json(&["snapshots"]), serde_json::json!([]));
 }
 
+#[test]
+fn a_connection_string_that_can_not_be_understood_is_2_and_a_server_that_is_not_there_1() {
+    let desk = Desk::with_snapshots();
+    for uri in ["mongodb://127.0.0.1:1/?bogus=1", "mongodb://127.0.0.1:1/zoo.ids", "mongodb://"] {
+        let got = desk.run(&["backup", uri]);
+        assert_eq!(got.code, 2, "{uri}: {}", got.err);
+    }
+    for uri in ["http://x", "mongodb://127.0.0.1:1/?bogus=1", "mongodb://127.0.0.1:1/zoo.ids"] {
+        let got = desk.run(&["undo", "--to", uri]);
+        assert_eq!(got.code, 2, "{uri}: {}", got.err);
+        assert!(got.err.contains("error: ") && got.err.contains("hint: "), "{uri}: {}", got.err);
+    }
+    for option in ["tlsCAFile=/nowhere/at.all&tls=true", "serverSelectionTimeoutMS=100"] {
+        let got = desk.run(&["undo", "--to", &format!("mongodb://127.0.0.1:1/?{option}")]);
+        assert_eq!(got.code, 1, "{option}: {}", got.err);
+    }
+}
+
 /// Flips a bit of every pack, in the byte that `at` says of its length.
 fn rot(desk: &Desk, at: fn(usize) -> usize) {
     for folder in fs::read_dir(desk.path("repository/packs")).unwrap() {
