@@ -310,6 +310,10 @@ fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Fail
         if !one.indexes.is_empty() {
             screen.chat(&format!("{name}: builds {}", shown(&one.indexes.join(", "))))?;
         }
+        if !one.indexes_left_out.is_empty() {
+            let indexes = shown(&one.indexes_left_out.join(", "));
+            screen.chat(&format!("{name}: a part of a collection comes without {indexes}"))?;
+        }
         for sample in &one.samples {
             screen.chat(&format!("  {}", sample_line(&name, sample)))?;
         }
@@ -361,6 +365,7 @@ fn plan_document(one: &CollectionPlan) -> Value {
         "conflicts": counts.conflict,
         "bytes": counts.bytes,
         "indexes": one.indexes,
+        "indexes_left_out": one.indexes_left_out,
         "notes": one.notes,
         "samples": one.samples.iter().map(sample_document).collect::<Vec<_>>(),
     })

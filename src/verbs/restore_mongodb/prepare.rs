@@ -166,6 +166,7 @@ impl Planner<'_> {
             counts: Counts::default(),
             samples: Vec::new(),
             indexes: Vec::new(),
+            indexes_left_out: Vec::new(),
             notes: Vec::new(),
         };
         let mut job = Job {
@@ -189,7 +190,13 @@ impl Planner<'_> {
                 job.build.clear();
                 job.plan.notes.extend(beyond);
             }
-            (Fate::Create, _) | (_, None) => self.create(&mut job)?,
+            (Fate::Create, _) | (_, None) => {
+                self.create(&mut job)?;
+                if self.options.is_part() {
+                    let left_out = job.build.drain(..).map(|spec| sink::name_of(&spec));
+                    job.plan.indexes_left_out = left_out.collect();
+                }
+            }
             (Fate::Replace, Some(there)) => {
                 self.create(&mut job)?;
                 self.drop(&mut job, there)?;

@@ -93,6 +93,9 @@ pub struct CollectionPlan {
     pub samples: Vec<Sample>,
     /// Names of indexes to be built.
     pub indexes: Vec<String>,
+    /// Of the snapshot's indexes those that a collection is made without, as it gets only some of
+    /// the documents.
+    pub indexes_left_out: Vec<String>,
     /// What a person should know.
     pub notes: Vec<String>,
 }

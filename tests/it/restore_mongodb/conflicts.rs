@@ -119,6 +119,11 @@ fn one_document_a_query_or_other_names_can_be_chosen() {
         copied.iter().map(|one| one.get_i32("_id").unwrap()).collect::<Vec<_>>(),
         [2, 3, 4, 5]
     );
+    // A part brings no index, and that is no trouble.
+    assert_eq!(plan.collections[0].indexes_left_out, ["k"]);
+    assert_eq!((outcome.troubles(), &outcome.collections[0].indexes[..]), (0, &[][..]));
+    let there = sink::indexes(&link, &Namespace::new("copy", "orders")).unwrap();
+    assert_eq!(there.len(), 1);
     // Somebody adds to the copy: an undo leaves that, and says so.
     insert(&deployment, "copy", "orders", vec![doc! { "_id": "mine" }]);
     let undone = scene.undo(&link, &outcome, false);
