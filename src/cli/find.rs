@@ -132,13 +132,17 @@ fn documents(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, 
         .iter()
         .map(|typed| Reference::parse(typed.as_bytes()))
         .collect::<Result<_, _>>()?;
+    let bounds = Bounds { from: asked.id_from.clone(), to: asked.id_to.clone() };
+    if bounds.are_reversed().map_err(Failure::usage)? {
+        let what = "nothing is within: `--id-from` stands behind `--id-to`";
+        return Err(Failure::Usage(what.into()));
+    }
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
     let filter = args.filter.to_select()?;
     let reader = repository.reader()?;
     let (mut written, mut losses) = (Documents::new(asked.format), Losses::new(screen));
     let mut left = asked.limit.unwrap_or(u64::MAX);
-    let bounds = Bounds { from: asked.id_from.clone(), to: asked.id_to.clone() };
     for (reference, typed) in references.iter().zip(&args.patterns) {
         let text = typed.to_string_lossy();
         let Place::Mongodb(address) = &reference.place else {

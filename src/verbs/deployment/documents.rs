@@ -142,6 +142,16 @@ pub struct Bounds {
     pub to: Option<String>,
 }
 
+impl Bounds {
+    /// Whether `from` stands behind `to`, in the server's order: then nothing is within.
+    pub fn are_reversed(&self) -> Result<bool, document::Malformed> {
+        let (Some(from), Some(to)) = (&self.from, &self.to) else { return Ok(false) };
+        let first = |typed: &String| typed_id::readings(typed).swap_remove(0);
+        let key = |typed| document::id_key(&first(typed).element());
+        Ok(key(from)? > key(to)?)
+    }
+}
+
 /// The documents within the bounds, in the order of the tree.
 pub fn documents<'a, R: ReadBlobs>(
     reader: &'a R,

@@ -244,6 +244,12 @@ fn find_asks_a_collection() {
     for pattern in ["latest:shop.none", "latest:*.orders", "none:shop.orders", "latest:orders"] {
         assert_eq!(desk.run(&["find", pattern]).code, 0, "{pattern} may be a name of a file");
     }
+
+    for (from, to) in [("10", "5"), ("x", "5"), ("b", "a")] {
+        let said = desk.run(&["find", "latest:shop.orders", "--id-from", from, "--id-to", to]);
+        assert_eq!(said.code, 2, "{from} to {to}: {}", said.err);
+        assert!(said.err.contains("`--id-from` stands behind"), "{}", said.err);
+    }
 }
 
 #[test]
