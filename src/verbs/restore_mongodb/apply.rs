@@ -157,6 +157,7 @@ impl Prepared<'_> {
                 sink::expire_after(self.link, &job.plan.to, options)?;
             }
         }
+        self.tell_of_others(&mut works);
         if !self.authority.is_empty() {
             let all = &self.authority.all;
             outcome.unmerged = sink::merge_authority(self.link, all, self.authority.replaces)?;
@@ -234,6 +235,21 @@ impl Prepared<'_> {
             troubles.push("the server does not know an option of an index: it was left out".into());
         }
         Ok(Indexes { built: built.built, troubles })
+    }
+
+    /// Tells which collections somebody dropped meanwhile: what is not there any more, or only in
+    /// part, is not missing for any other reason.
+    fn tell_of_others(&self, works: &mut [Work]) {
+        for (job, work) in self.jobs.iter().zip(works) {
+            let is_written = job.makes_it() || job.plan.counts.writing() > 0;
+            let known = job.uuid().filter(|_| is_written && !work.stays);
+            let Some(known) = known else { continue };
+            if sink::uuid_at(self.link, &job.place) != Some(known) {
+                let what = "it was dropped since the restore was planned: what is there now, if \
+                            anything, is another collection";
+                work.outcome.troubles.push(what.to_owned());
+            }
+        }
     }
 
     /// Waits for a majority; why nobody knows whether it has everything.

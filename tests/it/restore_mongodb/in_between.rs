@@ -1,6 +1,6 @@
 //! What somebody does between a plan and its restore, or between a restore and its undo.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use icecore::{
     document::Malformed,
@@ -324,5 +324,35 @@ fn a_majority_is_waited_for_whatever_was_written_or_it_is_said_that_none_was() {
         let scope = Scope { db: Some(db.into()), ..Scope::default() };
         let (_, outcome) = scene.restore(&link, &kept, Options { scope, ..scene.options() });
         assert_eq!(outcome.unconfirmed.is_none(), is_waited_for, "{db}: {outcome:#?}");
+    }
+}
+
+#[test]
+fn a_collection_that_is_dropped_while_it_is_restored_is_told() {
+    let deployment = Arc::new(Deployment::standalone());
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(8));
+    let kept = scene.capture(&link, &["d"]);
+    for fate in [Fate::Keep, Fate::Create] {
+        if fate == Fate::Keep {
+            delete(&deployment, "c", doc! { "_id": { "$lt": 3 } });
+        } else {
+            deployment.command("d", doc! { "drop": "c" });
+        }
+        let (server, asked) = (deployment.clone(), AtomicUsize::new(0));
+        // Each document is looked at once for the plan; the next time it is written.
+        let matches = move |_: &[u8]| -> Result<bool, Malformed> {
+            if asked.fetch_add(1, Ordering::Relaxed) == 8 {
+                server.command("d", doc! { "drop": "c" });
+            }
+            Ok(true)
+        };
+        let options = Options { matches: Some(Box::new(matches)), ..scene.options() };
+        let (plan, outcome) = scene.restore(&link, &kept, options);
+        assert_eq!(plan.collections[0].fate, fate);
+        let [told] = &outcome.collections[0].troubles[..] else { panic!("{outcome:#?}") };
+        assert!(told.starts_with("it was dropped since the restore"), "{told}");
+        let undone = scene.undo(&link, &outcome, false);
+        assert_eq!((undone.conflicts(), undone.forgotten), (1, false), "{undone:#?}");
     }
 }
