@@ -41,7 +41,10 @@ impl Prepared<'_> {
                 // Whoever takes it back without the UUIDs knows as much as the record did before.
                 let undo = self.complete(undo, snapshot).unwrap_or(undo);
                 written.map_err(|source| Error::Unfinished { undo, source: Box::new(source) })?;
-                outcome.undo = Some(undo);
+                let ground = collect::Ground::of(self.repo);
+                let is_needless = !outcome.wrote()
+                    && collect::forget(&ground, &[undo], "the restore wrote nothing").is_ok();
+                outcome.undo = (!is_needless).then_some(undo);
             }
             Some(session) => self.write(&session, &mut outcome, progress)?,
             None => {

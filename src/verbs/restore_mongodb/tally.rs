@@ -223,6 +223,16 @@ impl Outcome {
         self.collections.iter().map(|collection| collection.conflicts).sum()
     }
 
+    /// Whether there is anything to be taken back.
+    pub fn wrote(&self) -> bool {
+        let some = |one: &CollectionOutcome| {
+            matches!(one.fate, Fate::Create | Fate::Replace)
+                || one.inserted + one.overwritten + one.merged > 0
+                || !one.indexes.is_empty()
+        };
+        self.users + self.roles > 0 || self.collections.iter().any(some)
+    }
+
     pub fn troubles(&self) -> u64 {
         let troubles: usize = self.collections.iter().map(|one| one.troubles.len()).sum();
         (troubles + self.unmerged.len()) as u64 + u64::from(self.unconfirmed.is_some())

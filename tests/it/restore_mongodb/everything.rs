@@ -357,4 +357,10 @@ fn a_collection_that_the_server_refuses_is_told_and_the_rest_is_restored() {
     let there = sink::collections(&link, "d").unwrap();
     assert_eq!(there.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["plain"]);
     assert!(scene.undo(&link, &outcome, false).forgotten);
+
+    // Where that was all, nothing is left to be taken back.
+    let include = Patterns::parse(["d.odd"]);
+    let (_, outcome) = scene.restore(&link, &kept, Options { include, ..scene.options() });
+    assert_eq!((outcome.troubles(), outcome.undo), (1, None), "{outcome:#?}");
+    assert!(undo_verb::newest(&scene.repo.snapshots().unwrap(), None).is_none());
 }
