@@ -164,7 +164,7 @@ impl Prepared<'_> {
         if !self.authority.is_empty() {
             let all = &self.authority.all;
             outcome.unmerged = sink::merge_authority(self.link, all, self.authority.replaces)?;
-            (outcome.users, outcome.roles) = (all.users.len() as u64, all.roles.len() as u64);
+            [outcome.users, outcome.roles] = self.authority.changing;
             outcome.unconfirmed = self.unconfirmed(&works);
         }
         outcome.collections = works.into_iter().map(|work| work.outcome).collect();

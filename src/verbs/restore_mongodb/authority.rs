@@ -50,6 +50,9 @@ pub(super) struct Merged {
     pub recorded: Vec<(Namespace, Recorded)>,
     /// What has the same name and differs is replaced.
     pub replaces: bool,
+    /// How many users and roles will not be what they were, or that there are; all, where that
+    /// can't be told.
+    pub changing: [u64; 2],
     /// What a person should know before.
     pub notes: Vec<String>,
 }
@@ -117,25 +120,37 @@ impl Merged {
         self.all.users.is_empty() && self.all.roles.is_empty()
     }
 
-    /// Records what stands under the same names. Who may not read that can't take it back.
-    pub fn record(&mut self, ground: &Ground<'_>, recorder: &Recorder<'_>) -> Result<(), Error> {
-        for name in PLACES {
+    /// Looks at what stands under the same names, and records it, if that is wanted. Who may not
+    /// read that can't take it back.
+    pub fn compare(
+        &mut self,
+        ground: &Ground<'_>,
+        recorder: Option<&Recorder<'_>>,
+    ) -> Result<(), Error> {
+        for (which, name) in PLACES.into_iter().enumerate() {
             let place = Namespace::new("admin", name);
             let ours = std::mem::take(self.list(&place));
             let ground = Ground { place: &place, ..*ground };
-            match recorded(&ground, recorder, &ours, self.replaces) {
-                Ok((recorded, stay)) => {
-                    if stay > 0 {
+            match compared(&ground, recorder, &ours, self.replaces) {
+                Ok(found) => {
+                    if found.staying > 0 {
                         self.notes.push(format!(
-                            "other ones of the same name stay in {place}: {stay}; `--conflict \
-                             overwrite` replaces them"
+                            "other ones of the same name stay in {place}: {}; `--conflict \
+                             overwrite` replaces them",
+                            found.staying
                         ));
                     }
-                    self.recorded.push((place.clone(), recorded));
+                    if !found.replaced.is_empty() {
+                        let names = found.replaced.join(", ");
+                        self.notes.push(format!("replaced in {place}: {names}"));
+                    }
+                    self.changing[which] = found.changing;
+                    self.recorded.extend(found.recorded.map(|recorded| (place.clone(), recorded)));
                 }
                 Err(Error::Sink(error)) if error.cause().is_unauthorized() => {
                     let why = error.cause();
                     self.notes.push(format!("what comes into {place} can't be taken back: {why}"));
+                    self.changing[which] = ours.len() as u64;
                 }
                 Err(error) => return Err(error),
             }
@@ -179,16 +194,27 @@ impl Merged {
     }
 }
 
-/// `ours` are in the order of their keys, as a tree gives them. Also how many stay as they are.
-fn recorded(
+/// What becomes of the users, or of the roles.
+#[derive(Default)]
+struct Compared {
+    /// How many come, or are replaced.
+    changing: u64,
+    /// So many others of the same name stay as they are.
+    staying: u64,
+    replaced: Vec<String>,
+    recorded: Option<Recorded>,
+}
+
+/// `ours` are in the order of their keys, as a tree gives them.
+fn compared(
     ground: &Ground<'_>,
-    recorder: &Recorder<'_>,
+    recorder: Option<&Recorder<'_>>,
     ours: &[Bytes],
     replaces: bool,
-) -> Result<(Recorded, u64), Error> {
-    let mut stay = 0;
+) -> Result<Compared, Error> {
+    let mut found = Compared::default();
     let by_id = Strategy::default();
-    let mut recording = recorder.begin(ground);
+    let mut recording = recorder.map(|recorder| recorder.begin(ground));
     for some in ours.chunks(RESTORE_LOOKUP_DOCUMENTS) {
         let keyed = some.iter().map(|document| {
             let key = by_id.key(document).map_err(Error::Malformed)?;
@@ -202,9 +228,12 @@ fn recorded(
                 continue;
             }
             if was.is_some() && !replaces {
-                stay += 1;
+                found.staying += 1;
                 continue;
             }
+            found.changing += 1;
+            found.replaced.extend(was.as_ref().map(|_| id_text(&document)));
+            let Some(recording) = &mut recording else { continue };
             let action = if was.is_some() { Action::Overwrite } else { Action::Insert };
             let written = *blake3::hash(&document).as_bytes();
             let id = live::id_of(&document)?.into();
@@ -212,7 +241,15 @@ fn recorded(
             recording.step(&key, &Step { touched, was })?;
         }
     }
-    Ok((recording.finish()?, stay))
+    found.recorded = recording.map(|recording| recording.finish()).transpose()?;
+    Ok(found)
+}
+
+/// As `shop.ann`: the database, and the name in it.
+fn id_text(document: &[u8]) -> String {
+    let id = get(document, b"_id").ok().flatten();
+    let text = id.and_then(|id| id.as_str());
+    text.map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
 }
 
 /// Brings old roles back, and takes away those that came.

@@ -52,8 +52,8 @@ impl Prepared<'_> {
     pub fn plan(&self) -> Plan {
         Plan {
             collections: self.jobs.iter().map(|job| job.plan.clone()).collect(),
-            users: self.authority.all.users.len() as u64,
-            roles: self.authority.all.roles.len() as u64,
+            users: self.authority.changing[0],
+            roles: self.authority.changing[1],
             notes: [&self.notes[..], &self.authority.notes].concat(),
         }
     }
@@ -112,10 +112,12 @@ pub fn prepare<'a>(
             let there = existing.get(&one.to);
             jobs.push(planner.job(one, there)?);
         }
-        if let Some((session, cutter, splitter)) = planner.recorder.filter(|_| options.undo) {
+        if !authority.is_empty() {
             let (by_id, place) = (Strategy::default(), Namespace::new("admin", ""));
-            let recorder = Recorder { session, cutter, splitter };
-            authority.record(&planner.ground(&place, &by_id), &recorder)?;
+            let recorder = planner.recorder.filter(|_| options.undo);
+            let recorder =
+                recorder.map(|(session, cutter, splitter)| Recorder { session, cutter, splitter });
+            authority.compare(&planner.ground(&place, &by_id), recorder.as_ref())?;
         }
     }
     let source = kept.sid;

@@ -104,7 +104,7 @@ pub struct CollectionPlan {
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub collections: Vec<CollectionPlan>,
-    /// Of the snapshot's users and roles, how many will be merged in.
+    /// Of the snapshot's users and roles, how many will come, or take the place of others.
     pub users: u64,
     pub roles: u64,
     /// What a person should know of those, and of what was asked for in vain.

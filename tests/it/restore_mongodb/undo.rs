@@ -165,9 +165,16 @@ fn users_and_roles_are_taken_back_but_those_that_were_changed_since() {
     let options = |conflict| Options { users_and_roles: true, ..scene.with(conflict) };
     let notes = scene.prepare(&target, &kept, options(Conflict::Fail)).plan().notes;
     assert_eq!(notes.len(), 2, "some of each differ and would stay: {notes:?}");
+    let dry = Options { dry_run: true, ..options(Conflict::Overwrite) };
+    let dry = scene.prepare(&target, &kept, dry).plan();
     let (plan, outcome) = scene.restore(&target, &kept, options(Conflict::Overwrite));
+    assert_eq!(format!("{dry:?}"), format!("{plan:?}"));
     // Both have a root; here it is who restores.
-    assert_eq!((plan.users, plan.roles, plan.notes.len()), (3, 2, 1));
+    assert_eq!((plan.users, plan.roles, plan.notes.len()), (3, 2, 3));
+    assert_eq!(plan.notes[1], "replaced in admin.system.users: shop.bob");
+    assert_eq!(plan.notes[2], "replaced in admin.system.roles: shop.looker");
+    let plan = scene.prepare(&target, &kept, options(Conflict::Overwrite)).plan();
+    assert!(!plan.writes(), "all of them are there by now: {plan:#?}");
     let restored = stand(&to);
     let mut theirs = stand(&from);
     theirs[0].retain(|one| one.get_str("user").unwrap() != "root");
