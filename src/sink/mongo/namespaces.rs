@@ -39,15 +39,15 @@ impl Existing {
     }
 }
 
-/// The UUID of the collection that is at `place` now. `None`: there is none, it has none, or it is
-/// not told.
-pub fn uuid_at(link: &Link, place: &Namespace) -> Option<[u8; 16]> {
+/// The UUID of the collection that is at `place` now. `None`: there is none, or it has none.
+pub fn uuid_at(link: &Link, place: &Namespace) -> Result<Option<[u8; 16]>, Error> {
     let (mut name, mut command) = (Writer::new(), Writer::new());
     name.push_str(b"name", &place.collection);
     command.push_i32(b"listCollections", 1);
     command.push_doc(b"filter", &name.finish());
-    let list = link.list(&place.db, &command.finish()).ok()?;
-    existing(list.into_iter().next()?).uuid()
+    let list = link.list(&place.db, &command.finish());
+    let list = list.map_err(|source| Error::List { db: place.db.clone(), source })?;
+    Ok(list.into_iter().next().and_then(|record| existing(record).uuid()))
 }
 
 fn existing(record: Vec<u8>) -> Existing {

@@ -247,7 +247,7 @@ impl Prepared<'_> {
             let is_written = job.makes_it() || job.plan.counts.writing() > 0;
             let known = job.uuid().filter(|_| is_written && !work.stays);
             let Some(known) = known else { continue };
-            if sink::uuid_at(self.link, &job.place) != Some(known) {
+            if sink::uuid_at(self.link, &job.place).is_ok_and(|now| now != Some(known)) {
                 let what = "it was dropped since the restore was planned: what is there now, if \
                             anything, is another collection";
                 work.outcome.troubles.push(what.to_owned());

@@ -188,7 +188,8 @@ impl Prepared<'_> {
             .into_iter()
             .map(|option| format!("the server does not know the option {option}: it was left out"));
         work.troubles = left_out.collect();
-        *job.made() = sink::uuid_at(self.link, &job.place);
+        // Who can't be asked ends no restore: the record says less then.
+        *job.made() = sink::uuid_at(self.link, &job.place).ok().flatten();
         Ok(())
     }
 

@@ -302,7 +302,7 @@ impl Planner<'_> {
         let id_index = get(&there.record, b"idIndex").map_err(Error::Malformed)?;
         let id_index = id_index.and_then(|index| index.as_doc()).map(<[u8]>::to_vec);
         let uuid = match kind {
-            CollectionKind::TimeSeries => sink::uuid_at(self.link, &sink::buckets_of(to)),
+            CollectionKind::TimeSeries => sink::uuid_at(self.link, &sink::buckets_of(to))?,
             _ => there.uuid(),
         };
         let (count, bytes) = (0, 0);

@@ -66,7 +66,7 @@ impl One<'_> {
     fn uuid(&self, there: &Existing) -> Option<[u8; 16]> {
         match kind_of(&there.kind) {
             CollectionKind::TimeSeries => {
-                sink::uuid_at(self.link, &sink::buckets_of(&self.undo.namespace))
+                sink::uuid_at(self.link, &sink::buckets_of(&self.undo.namespace)).ok()?
             }
             _ => there.uuid(),
         }
