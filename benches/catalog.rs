@@ -35,7 +35,7 @@ fn main() {
     let before = status_mib("RssAnon:");
 
     let start = Instant::now();
-    let catalog = Catalog::open(Some(dir.path()), [1; 16]).expect("a catalog");
+    let catalog = Catalog::open(Some(dir.path()), [1; 16], None).expect("a catalog");
     println!("  opened in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
     for _ in 0..2 {
         report("known", LOOK_UPS, |at| {
@@ -50,7 +50,7 @@ fn main() {
 }
 
 fn build(dir: &Path, entries: u64) {
-    let catalog = Catalog::open(Some(dir), [1; 16]).expect("a catalog");
+    let catalog = Catalog::open(Some(dir), [1; 16], None).expect("a catalog");
     let mut update = catalog.update().expect("an update");
     let packs = entries / ROWS_IN_PACK;
     let mut first = 0;
