@@ -211,6 +211,7 @@ fn of_restore_mongodb(error: &verbs::restore_mongodb::Error) -> Option<Meaning> 
             let undo = format!("`icecore undo {}` takes back what it wrote", undo.short());
             Some((exit, Some(hint.map_or(undo.clone(), |hint| format!("{hint}; {undo}")))))
         }
+        ListDamaged => say(Exit::Damaged, CHECK),
         NoMongodb => say(Exit::Failed, "`icecore restore SNAPSHOT --target DIR` restores files"),
         QueryOfBuckets { namespace } => {
             Some((Exit::Usage, Some(format!("`--ns-exclude '{namespace}'` leaves it out"))))

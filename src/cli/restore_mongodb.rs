@@ -1,5 +1,7 @@
 //! `icecore restore --to URI`: collections back into a server, plan first.
 
+mod json;
+
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -14,19 +16,17 @@ use icecore::{
     repo::{Kept, Repository},
     verbs::{
         restore_mongodb::{
-            self as verb, Check, CollectionOutcome, CollectionPlan, Fate, Outcome, Plan, Sample,
-            Scope, Strategy,
+            self as verb, Check, CollectionOutcome, Fate, Outcome, Plan, Sample, Scope, Strategy,
         },
         select::Place,
     },
 };
-use serde_json::{Value, json};
 
 use super::{
     deployment,
     exit::Exit,
     failure::Failure,
-    memory,
+    hint, memory,
     screen::{self, Screen, printable},
     units,
     watch::Watch,
@@ -154,6 +154,7 @@ pub fn run(
     let lacking = plan.collections.iter().any(|one| !one.notes.is_empty());
     if dry_run {
         return Ok(match plan.totals().conflict {
+            _ if plan.damaged() > 0 => damaged(screen),
             0 if lacking => Exit::Troubles,
             0 => Exit::Done,
             _ => Exit::Conflicts,
@@ -170,6 +171,7 @@ pub fn run(
         screen::warn("hint: `--conflict overwrite`, `skip`, `newest` or `merge` says what to do");
     }
     Ok(match exit(&outcome) {
+        _ if outcome.damaged() > 0 => damaged(screen),
         Exit::Done if lacking => Exit::Troubles,
         exit => exit,
     })
@@ -243,6 +245,14 @@ pub fn confirm(question: &str, screen: &mut Screen) -> Result<(), Failure> {
     }
 }
 
+/// How it ends, whatever else there was.
+fn damaged(screen: &Screen) -> Exit {
+    if !screen.json {
+        screen::warn(&format!("hint: {}", hint::CHECK));
+    }
+    Exit::Damaged
+}
+
 fn exit(outcome: &Outcome) -> Exit {
     if outcome.conflicts() > 0 || !outcome.is_right() {
         return Exit::Conflicts;
@@ -268,23 +278,7 @@ fn fate_word(fate: Fate) -> &'static str {
 
 fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Failure> {
     if screen.json {
-        let collections: Vec<Value> = plan.collections.iter().map(plan_document).collect();
-        let totals = plan.totals();
-        return screen.document(&json!({
-            "message_type": if dry_run { "summary" } else { "plan" },
-            "dry_run": dry_run,
-            "collections": collections,
-            "docs_insert": totals.insert,
-            "docs_overwrite": totals.overwrite,
-            "docs_merge": totals.merge,
-            "docs_skip": totals.skip,
-            "docs_equal": totals.equal,
-            "conflicts": totals.conflict,
-            "total_bytes": totals.bytes,
-            "users": plan.users,
-            "roles": plan.roles,
-            "notes": plan.notes,
-        }));
+        return screen.document(&json::plan(plan, dry_run));
     }
     let rows = plan.collections.iter().map(|one| {
         let counts = &one.counts;
@@ -306,6 +300,9 @@ fn show_plan(plan: &Plan, dry_run: bool, screen: &mut Screen) -> Result<(), Fail
         let name = shown(&one.to);
         for note in &one.notes {
             screen.chat(&format!("{name}: {}", shown(note)))?;
+        }
+        if one.counts.damaged > 0 {
+            screen.chat(&format!("{name}: {}", unreadable(one.counts.damaged)))?;
         }
         if !one.indexes.is_empty() {
             screen.chat(&format!("{name}: builds {}", shown(&one.indexes.join(", "))))?;
@@ -332,6 +329,11 @@ pub fn shown(name: &impl ToString) -> String {
     printable(name.to_string().as_bytes())
 }
 
+fn unreadable(documents: u64) -> String {
+    let documents = units::counted(documents, "document", "documents");
+    format!("{documents} of the snapshot can't be read")
+}
+
 fn renamed(from: &impl ToString, to: &impl ToString) -> String {
     let (from, to) = (shown(from), shown(to));
     if from == to { from } else { format!("{from} -> {to}") }
@@ -346,91 +348,12 @@ fn sample_line(namespace: &str, sample: &Sample) -> String {
     }
 }
 
-fn sample_document(sample: &Sample) -> Value {
-    json!({ "what": sample.what, "id": id_text(&sample.id), "why": sample.why })
-}
-
-fn plan_document(one: &CollectionPlan) -> Value {
-    let counts = &one.counts;
-    json!({
-        "from": one.from.to_string(),
-        "to": one.to.to_string(),
-        "type": one.kind,
-        "fate": fate_word(one.fate),
-        "docs_insert": counts.insert,
-        "docs_overwrite": counts.overwrite,
-        "docs_merge": counts.merge,
-        "docs_skip": counts.skip,
-        "docs_equal": counts.equal,
-        "conflicts": counts.conflict,
-        "bytes": counts.bytes,
-        "indexes": one.indexes,
-        "indexes_left_out": one.indexes_left_out,
-        "notes": one.notes,
-        "samples": one.samples.iter().map(sample_document).collect::<Vec<_>>(),
-    })
-}
-
-fn check_document(check: &Check) -> Value {
-    match check {
-        Check::Whole { snapshot, live } => json!({
-            "right": check.is_right(),
-            "docs_snapshot": snapshot.documents,
-            "docs_live": live.documents,
-            "hash_snapshot": snapshot.hash(),
-            "hash_live": live.hash(),
-        }),
-        Check::Beside { right, wrong } => {
-            json!({ "right": check.is_right(), "docs_right": right, "docs_wrong": wrong })
-        }
-        Check::Nothing => Value::Null,
-    }
-}
-
-fn outcome_document(one: &CollectionOutcome) -> Value {
-    json!({
-        "from": one.from.to_string(),
-        "to": one.to.to_string(),
-        "type": one.kind,
-        "fate": fate_word(one.fate),
-        "docs_inserted": one.inserted,
-        "docs_overwritten": one.overwritten,
-        "docs_merged": one.merged,
-        "docs_skipped": one.skipped,
-        "docs_equal": one.equal,
-        "conflicts": one.conflicts,
-        "bytes": one.bytes,
-        "indexes": one.indexes,
-        "troubles": one.troubles,
-        "conflict_samples": one.conflict_samples.iter().map(sample_document).collect::<Vec<_>>(),
-        "check": check_document(&one.check),
-    })
-}
-
 fn show(outcome: &Outcome, took: std::time::Duration, screen: &mut Screen) -> Result<(), Failure> {
     let sum = |of: fn(&CollectionOutcome) -> u64| outcome.collections.iter().map(of).sum::<u64>();
     let (inserted, overwritten) = (sum(|one| one.inserted), sum(|one| one.overwritten));
     let (merged, bytes) = (sum(|one| one.merged), sum(|one| one.bytes));
     if screen.json {
-        let collections: Vec<Value> = outcome.collections.iter().map(outcome_document).collect();
-        return screen.document(&json!({
-            "message_type": "summary",
-            "dry_run": false,
-            "total_duration": took.as_secs_f64(),
-            "collections": collections,
-            "docs_inserted": inserted,
-            "docs_overwritten": overwritten,
-            "docs_merged": merged,
-            "total_bytes": bytes,
-            "conflicts": outcome.conflicts(),
-            "error_count": outcome.troubles(),
-            "verified": outcome.is_right(),
-            "users": outcome.users,
-            "roles": outcome.roles,
-            "unmerged": outcome.unmerged,
-            "undo_snapshot_id": outcome.undo,
-            "unconfirmed": outcome.unconfirmed,
-        }));
+        return screen.document(&json::outcome(outcome, took));
     }
     screen.chat(&format!(
         "inserted {}, overwrote {}, merged {}: {} in {}",
@@ -479,6 +402,9 @@ fn show_collection(one: &CollectionOutcome, screen: &mut Screen) -> Result<(), F
             screen::warn(&format!("{name}: {wrong} not stand as planned"));
         }
         Check::Nothing => {}
+    }
+    if one.damaged > 0 {
+        screen::warn(&format!("{name}: {}", unreadable(one.damaged)));
     }
     for sample in &one.conflict_samples {
         screen::warn(&format!("  {}", sample_line(&name, sample)));

@@ -66,7 +66,7 @@ pub(super) fn floor<R: ReadBlobs>(
 /// The entries of a stretch of keys, in order. Reads only the nodes that it needs.
 pub fn iter<'a, R: ReadBlobs>(blobs: &'a R, root: &Root, range: KeyRange) -> Iter<'a, R> {
     let cursor = Cursor::new(blobs, root).announcing(AHEAD_LEAVES);
-    Iter { cursor, range, goes_on: false, lost: None, is_done: false }
+    Iter { cursor, range, goes_on: false, lost: None, lost_entries: 0, is_done: false }
 }
 
 /// See `iter`. After an error it is at its end, unless it was told to go on.
@@ -75,6 +75,7 @@ pub struct Iter<'a, R> {
     range: KeyRange,
     goes_on: bool,
     lost: Option<KeyRange>,
+    lost_entries: u64,
     is_done: bool,
 }
 
@@ -92,6 +93,11 @@ impl<R: ReadBlobs> Iter<'_, R> {
     /// The keys that the node of the last error is the place of.
     pub fn lost(&self) -> Option<&KeyRange> {
         self.lost.as_ref()
+    }
+
+    /// How many entries that node holds, as the one above it tells.
+    pub fn lost_entries(&self) -> u64 {
+        self.lost_entries
     }
 
     fn step(&mut self) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
@@ -137,6 +143,10 @@ impl<R: ReadBlobs> Iterator for Iter<'_, R> {
         }
         let step = self.step();
         if step.is_err() {
+            self.lost_entries = match self.cursor.here() {
+                Here::Subtree { child, .. } => child.entries,
+                _ => 0,
+            };
             self.lost = self.cursor.give_up();
         }
         self.is_done = match &step {

@@ -42,5 +42,23 @@ pub enum Error<E: std::error::Error + 'static> {
     DocumentLength { bytes: u64 },
 }
 
+impl<E: std::error::Error> Error<E> {
+    /// What was to be read is damaged or lost, and other things may well be had. `of_repository`
+    /// says it of its own errors.
+    pub fn is_damage(&self, of_repository: impl FnOnce(&E) -> bool) -> bool {
+        match self {
+            Error::Tree(error) | Error::Lost { source: error, .. } => {
+                error.is_damage(of_repository)
+            }
+            Error::Entry { .. }
+            | Error::CatalogueKey { .. }
+            | Error::CollectionRecord { .. }
+            | Error::Document { .. }
+            | Error::DocumentLength { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Takes what can't be read, behind which a run could go on; what it gives back ends the run.
 pub type Lost<'l, E> = dyn FnMut(Error<E>) -> Result<(), Error<E>> + 'l;

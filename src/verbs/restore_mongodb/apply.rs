@@ -22,6 +22,8 @@ use crate::{
     verbs::reach::Trees,
 };
 
+const HOLES: &str = "what follows documents that can't be read follows at once there";
+
 impl Prepared<'_> {
     /// Restores. What a document or an index stands against is counted and told, and stops
     /// nothing; an error does, and the same restore, prepared again, goes on from there. An error
@@ -30,6 +32,7 @@ impl Prepared<'_> {
         let mut outcome = Outcome::default();
         if !self.plan().writes() {
             outcome.collections = self.jobs.iter().map(start).collect();
+            outcome.others_damaged = self.plan().others_damaged;
             return Ok(outcome);
         }
         let session = self.session.take();
@@ -167,6 +170,13 @@ impl Prepared<'_> {
             [outcome.users, outcome.roles] = self.authority.changing;
             outcome.unconfirmed = self.unconfirmed(&works);
         }
+        for (job, work) in self.jobs.iter().zip(&mut works) {
+            work.outcome.damaged = job.losses.count();
+            if job.in_order() && work.outcome.damaged > 0 {
+                work.outcome.troubles.push(HOLES.into());
+            }
+        }
+        outcome.others_damaged = self.plan().others_damaged;
         outcome.collections = works.into_iter().map(|work| work.outcome).collect();
         Ok(())
     }
@@ -312,6 +322,7 @@ pub(super) fn start(job: &Job) -> CollectionOutcome {
         skipped: counts.skip,
         equal: counts.equal,
         conflicts: counts.conflict,
+        damaged: counts.damaged,
         bytes: 0,
         conflict_samples: conflicts.cloned().collect(),
         indexes: Vec::new(),

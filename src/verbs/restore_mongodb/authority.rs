@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::{
     Error, Options,
-    documents::Documents,
+    documents::{Documents, Told},
     live,
+    losses::Losses,
     pairs::Ground,
     record::{Before, Recorded, RecordedCollection, Recorder, UndoRecord},
     strategy::{Conflict, Strategy},
@@ -17,6 +18,7 @@ use crate::{
     format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
     limits::RESTORE_LOOKUP_DOCUMENTS,
     mongo::Link,
+    progress::Progress,
     repo::Reader,
     sink::mongo::{self as sink, Authority},
     tree::{KeyRange, Root},
@@ -53,6 +55,8 @@ pub(super) struct Merged {
     /// How many users and roles will not be what they were, or that there are; all, where that
     /// can't be told.
     pub changing: [u64; 2],
+    /// Of the snapshot's that can't be read.
+    pub damaged: u64,
     /// What a person should know before.
     pub notes: Vec<String>,
 }
@@ -71,26 +75,32 @@ impl Merged {
     /// The snapshot's. An error, if it has none. Whoever restores is not replaced: the server
     /// would not listen to them any more.
     pub fn of(
-        reader: &Reader,
-        root: &Root,
+        (reader, root): (&Reader, &Root),
         options: &Options,
         link: &Link,
+        (list, progress): (&Losses, &Progress),
     ) -> Result<Merged, Error> {
         let replaces = options.strategy.conflict == Conflict::Overwrite;
         let mut merged = Merged { replaces, ..Merged::default() };
         let mut is_there = false;
         for found in deployment::collections(reader, root, Some("admin")) {
-            let Collection { namespace, root, .. } = found?;
+            let Some(found) = list.pass(found, progress)? else { continue };
+            let Collection { namespace, root, .. } = found;
             if !is_authority(&namespace) {
                 continue;
             }
             is_there = true;
-            let list = merged.list(&namespace);
+            let losses = Losses::default();
+            let told = Told { namespace: &namespace, losses: &losses, progress };
             if let Some(root) = root {
-                for entry in Documents::new(reader, &root, KeyRange::all(), None) {
-                    list.push(entry?.1);
+                for entry in Documents::new((reader, &root), KeyRange::all(), None, told) {
+                    merged.list(&namespace).push(entry?.1);
                 }
             }
+            merged.damaged += losses.count();
+        }
+        if !is_there && list.count() > 0 {
+            return Err(Error::ListDamaged);
         }
         if !is_there {
             return Err(Error::NoAuthority);

@@ -2,10 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{Error, Options};
+use super::{
+    Error, Options,
+    losses::{Losses, is_damage},
+};
 use crate::{
     document::{Element, Writer, compare, get, id_key, namespace::Namespace, typed_id},
     format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
+    progress::Progress,
     repo::{self, Kept, ReadBlobs, Repository},
     tree::{self, KeyRange, Root},
     verbs::{
@@ -56,14 +60,15 @@ pub(super) struct Chosen {
 /// The collections that the options want, in the order of their names, views last; and notes of
 /// patterns that name none of the snapshot's.
 pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
-    reader: &R,
-    root: &Root,
+    (reader, root): (&R, &Root),
     options: &Options,
+    (losses, progress): (&Losses, &Progress),
 ) -> Result<(Vec<Chosen>, Vec<String>), Error> {
     let mut chosen: Vec<Chosen> = Vec::new();
     let (mut is_there, mut databases, mut all) = (false, Vec::new(), Vec::new());
     for found in deployment::collections(reader, root, None) {
-        let Collection { namespace: from, record, root } = found?;
+        let Some(found) = losses.pass(found, progress)? else { continue };
+        let Collection { namespace: from, record, root } = found;
         if !options.scope.takes(&from) {
             continue;
         }
@@ -81,6 +86,9 @@ pub(super) fn choose<R: ReadBlobs<Error = repo::Error>>(
             to.db.clone_from(database);
         }
         chosen.push(Chosen { from, to, record, root });
+    }
+    if !is_there && losses.count() > 0 {
+        return Err(Error::ListDamaged);
     }
     if !is_there && !options.scope.is_whole() {
         return Err(Error::NoSuch { what: options.scope.to_string() });
@@ -157,14 +165,23 @@ fn key_of<R: ReadBlobs<Error = repo::Error>>(
         let key = Bytes::from(id_key(id).map_err(Error::Malformed)?);
         return Ok(tree::get(reader, root, &key)?.map(|_| key));
     }
-    for entry in tree::iter(reader, root, KeyRange::all()) {
-        let (key, value) = entry?;
+    let mut lost = None;
+    for entry in tree::iter(reader, root, KeyRange::all()).going_on() {
+        let (key, value) = match entry {
+            Ok(entry) => entry,
+            Err(error) if is_damage(&error) => {
+                lost = lost.or(Some(error));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let own = get(&value.head, b"_id").map_err(Error::Malformed)?;
         if own.is_some_and(|own| compare(&own, id).is_eq()) {
             return Ok(Some(key));
         }
     }
-    Ok(None)
+    // It may lie where nothing can be read.
+    lost.map_or(Ok(None), |error| Err(error.into()))
 }
 
 /// The part of a snapshot that an address means.

@@ -7,7 +7,6 @@ use super::{
     Error,
     apply::start,
     capped,
-    documents::Documents,
     job::{Job, place_of},
     known::{Known, Side},
     live::{self, Live, Spill},
@@ -80,6 +79,7 @@ impl Prepared<'_> {
         let mut writers = self.writers(job);
         let whole = job.makes_it();
         let (written, mut pushed) = (&mut work.written, 0);
+        let known = job.losses.count();
         let lost = self.ops(job, recorded, job.there, progress, &mut |op| {
             let document = op.document();
             if whole {
@@ -92,7 +92,8 @@ impl Prepared<'_> {
         })?;
         self.settle(&mut work.outcome, writers.finish()?);
         // Where the order broke, the rest was not read any more.
-        let unread = job.plan.counts.writing().saturating_sub(pushed + lost.len() as u64);
+        let done = pushed + lost.len() as u64 + (job.losses.count() - known);
+        let unread = job.plan.counts.writing().saturating_sub(done);
         work.outcome.conflicts += unread;
         work.written.documents += if whole { unread } else { 0 };
         for id in lost {
@@ -211,14 +212,18 @@ impl Prepared<'_> {
     ) -> Result<Vec<Bytes>, Error> {
         let mut lost = Vec::new();
         let Some(root) = job.chosen.root else { return Ok(lost) };
+        let known = job.losses.count();
         let matches = self.options.matches.as_ref();
-        let mut ours = Documents::new(&self.reader, &root, job.range.clone(), matches);
+        let mut ours = job.documents((&self.reader, &root), matches, progress);
         if job.makes_it() || job.in_order() {
-            for (number, entry) in ours.enumerate().skip(there as usize) {
+            for (number, entry) in ours.enumerate() {
                 if number % 256 == 0 {
                     super::go_on(progress)?;
                 }
-                if !take(Op::Insert { document: entry?.1 })? {
+                let (_, document) = entry?;
+                // Those that are there include what was read then, and can't be any more.
+                let there = there.saturating_sub(job.losses.count() - known);
+                if number as u64 >= there && !take(Op::Insert { document })? {
                     break;
                 }
             }
@@ -228,8 +233,13 @@ impl Prepared<'_> {
                 super::go_on(progress)?;
                 let (key, value) = entry?;
                 let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
-                let ours = self.ours(&root, &mut ours, &key, &touched)?;
-                match op(&self.options.strategy, &touched, ours, old.under(&key)?)? {
+                let found = match &touched.source_key {
+                    Some(key) => self.ours(job, &root, key, progress)?,
+                    None => ours.at(&key)?,
+                };
+                let was = old.under(&key)?;
+                let Some(ours) = found else { continue };
+                match op(&self.options.strategy, &touched, ours, was)? {
                     Some(op) => {
                         take(op)?;
                     }
@@ -240,21 +250,21 @@ impl Prepared<'_> {
         Ok(lost)
     }
 
-    /// The snapshot's document of an entry of the record.
+    /// The snapshot's document under a key. `None`: it can't be read, and was named.
     fn ours(
         &self,
+        job: &Job,
         root: &Root,
-        ours: &mut Documents<'_, repo::Reader>,
         key: &[u8],
-        touched: &Touched,
-    ) -> Result<Bytes, Error> {
-        let lost = || Error::NoSuch { what: "document that was planned".into() };
-        if let Some(source_key) = &touched.source_key {
-            let value = tree::get(&self.reader, root, source_key)?.ok_or_else(lost)?;
-            return Ok(content(&self.reader, &value)?);
+        progress: &Progress,
+    ) -> Result<Option<Bytes>, Error> {
+        if let Ok(Some(value)) = tree::get(&self.reader, root, key)
+            && let Ok(document) = content(&self.reader, &value)
+        {
+            return Ok(Some(document));
         }
-        ours.seek(key);
-        Ok(ours.next().ok_or_else(lost)??.1)
+        // An iterator reads ahead, and says what it lost.
+        job.documents((&self.reader, root), None, progress).at(key)
     }
 
     /// Of these the ones before which the collection stands as it stood when they were planned.
@@ -280,8 +290,7 @@ impl Prepared<'_> {
     fn in_order_there(&self, job: &Job, progress: &Progress) -> Result<u64, Error> {
         let Some(root) = job.chosen.root else { return Ok(0) };
         let matches = self.options.matches.as_ref();
-        let ours = Documents::new(&self.reader, &root, job.range.clone(), matches);
-        let ours: Ours<'_> = Box::new(ours);
+        let ours: Ours<'_> = Box::new(job.documents((&self.reader, &root), matches, progress));
         let spill = Spill { dir: &self.options.spill_dir, ambient: self.repo.ambient() };
         let ground = Ground {
             link: self.link,

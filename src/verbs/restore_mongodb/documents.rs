@@ -2,34 +2,56 @@
 
 use bytes::Bytes;
 
-use super::Error;
+use super::{
+    Error,
+    losses::{Losses, is_damage},
+};
 use crate::{
     chunk::Cutter,
+    document::namespace::Namespace,
     limits::DOCUMENT_INLINE_MAX_BYTES,
+    progress::Progress,
     repo::{self, ReadBlobs, Session},
     tree::{self, KeyRange, Pieces, Root, Splitter, Value, content::ContentWriter},
-    verbs::deployment::content,
+    verbs::deployment::{content, id_text},
 };
 
 /// Says of each document whether it is wanted.
 pub type Matches = Box<dyn Fn(&[u8]) -> Result<bool, crate::document::Malformed> + Send + Sync>;
 
-/// The documents of a tree in the order of their keys.
+/// The documents of a tree in the order of their keys, past those that can't be read.
 pub(super) struct Documents<'a, R> {
     reader: &'a R,
     iter: tree::Iter<'a, R>,
     matches: Option<&'a Matches>,
+    told: Told<'a>,
+    /// The head and the key of the last one.
+    last: Option<(Bytes, Bytes)>,
+}
+
+/// Who hears of what can't be read.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    /// The collection, in the snapshot.
+    pub namespace: &'a Namespace,
+    pub losses: &'a Losses,
+    pub progress: &'a Progress,
 }
 
 impl<'a, R: ReadBlobs<Error = repo::Error>> Documents<'a, R> {
-    pub fn new(reader: &'a R, root: &Root, range: KeyRange, matches: Option<&'a Matches>) -> Self {
-        Documents { reader, iter: tree::iter(reader, root, range), matches }
+    pub fn new(
+        (reader, root): (&'a R, &Root),
+        range: KeyRange,
+        matches: Option<&'a Matches>,
+        told: Told<'a>,
+    ) -> Self {
+        let iter = tree::iter(reader, root, range).going_on();
+        Documents { reader, iter, matches, told, last: None }
     }
 
     fn step(&mut self) -> Result<Option<(Bytes, Bytes)>, Error> {
-        for entry in self.iter.by_ref() {
-            let (key, value) = entry?;
-            let document = content(self.reader, &value)?;
+        while let Some(entry) = self.iter.next() {
+            let Some((key, document)) = self.read(entry)? else { continue };
             let is_wanted = match self.matches {
                 Some(matches) => matches(&document).map_err(Error::Malformed)?,
                 None => true,
@@ -41,11 +63,53 @@ impl<'a, R: ReadBlobs<Error = repo::Error>> Documents<'a, R> {
         Ok(None)
     }
 
-    /// Goes on at `key`, which is not below those given.
-    pub fn seek(&mut self, key: &[u8]) {
+    /// The one under `key`, which is above those given. `None`: it can't be read.
+    pub fn at(&mut self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        if self.iter.lost().is_some_and(|keys| keys.holds(key)) {
+            return Ok(None);
+        }
         self.iter.seek(key);
+        match self.iter.next() {
+            Some(Ok((found, value))) if found == key => {
+                Ok(self.read(Ok((found, value)))?.map(|(_, document)| document))
+            }
+            Some(Err(error)) => self.read(Err(error)).map(|_| None),
+            _ => Err(Error::NoSuch { what: "document that was planned".into() }),
+        }
+    }
+
+    /// What was found; `None`: it can't be read, and was named.
+    fn read(&mut self, entry: Entry) -> Result<Option<(Bytes, Bytes)>, Error> {
+        let Told { namespace, losses, progress } = self.told;
+        let (key, value) = match entry {
+            Ok(entry) => entry,
+            Err(error) if is_damage(&error) => {
+                let (from, _) = self.iter.lost().map(KeyRange::ends).unwrap_or_default();
+                let item = || match &self.last {
+                    Some((head, key)) => format!("what follows {namespace}/{}", id_text(head, key)),
+                    None if from.is_empty() => format!("the beginning of {namespace}"),
+                    None => format!("a part of {namespace}"),
+                };
+                losses.name((from, self.iter.lost_entries()), item, &error, progress);
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let document = match content(self.reader, &value) {
+            Ok(document) => document,
+            Err(error) if error.is_damage(repo::Error::is_damage) => {
+                let item = || format!("{namespace}/{}", id_text(&value.head, &key));
+                losses.name((&key, 1), item, &error, progress);
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.last = Some((value.head, key.clone()));
+        Ok(Some((key, document)))
     }
 }
+
+type Entry = Result<(Bytes, Value), tree::Error<repo::Error>>;
 
 impl<R: ReadBlobs<Error = repo::Error>> Iterator for Documents<'_, R> {
     type Item = Result<(Bytes, Bytes), Error>;

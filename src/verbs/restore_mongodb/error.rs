@@ -39,6 +39,8 @@ pub enum Error {
     NothingChosen,
     #[error("a query can't be asked of the time series {namespace}: buckets of it are kept")]
     QueryOfBuckets { namespace: Namespace },
+    #[error("a part of the snapshot's list of collections can't be read, and the rest has no such")]
+    ListDamaged,
     #[error("a collection can't be renamed so")]
     Rename(#[from] RenameError),
     #[error("collections of {first} and of {second} can't all go into the database {database}")]

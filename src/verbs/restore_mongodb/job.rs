@@ -4,12 +4,16 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::{
     choose::Chosen,
+    documents::{Documents, Matches, Told},
+    losses::Losses,
     record::{Before, Recorded, RecordedCollection, UndoRecord},
     tally::{CollectionPlan, Digest, Fate},
 };
 use crate::{
     document::namespace::Namespace,
     format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
+    progress::Progress,
+    repo::{self, ReadBlobs},
     sink::mongo as sink,
     tree::{KeyRange, Root},
 };
@@ -20,6 +24,8 @@ pub(super) struct Job {
     /// Where its documents go: not the series, but its buckets.
     pub place: Namespace,
     pub range: KeyRange,
+    /// Documents of the snapshot that can't be read.
+    pub losses: Losses,
     /// Of a collection in natural order, so many documents are there already.
     pub there: u64,
     /// Index specifications.
@@ -43,6 +49,17 @@ pub(super) struct Written {
 }
 
 impl Job {
+    /// Its documents that can be read and are wanted.
+    pub fn documents<'a, R: ReadBlobs<Error = repo::Error>>(
+        &'a self,
+        (reader, root): (&'a R, &Root),
+        matches: Option<&'a Matches>,
+        progress: &'a Progress,
+    ) -> Documents<'a, R> {
+        let told = Told { namespace: &self.chosen.from, losses: &self.losses, progress };
+        Documents::new((reader, root), self.range.clone(), matches, told)
+    }
+
     pub fn is_view(&self) -> bool {
         self.chosen.record.kind == CollectionKind::View
     }

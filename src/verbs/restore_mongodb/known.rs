@@ -49,7 +49,7 @@ impl<'a> Known<'a> {
         Ok(self.hashes.push(hash, &[from as u8])?)
     }
 
-    /// All documents that a tree holds.
+    /// All documents that a tree holds. A restore wrote none that can't be read.
     pub fn documents<R: ReadBlobs<Error = repo::Error>>(
         &mut self,
         reader: &R,
@@ -57,9 +57,16 @@ impl<'a> Known<'a> {
         from: Side,
         progress: &Progress,
     ) -> Result<(), Error> {
-        for entry in tree::iter(reader, root, KeyRange::all()) {
+        for entry in tree::iter(reader, root, KeyRange::all()).going_on() {
             super::go_on(progress)?;
-            let document = content(reader, &entry?.1)?;
+            let document = entry.map_err(Into::into).and_then(|(_, value)| content(reader, &value));
+            let document = match document {
+                Ok(document) => document,
+                Err(error) if from == Side::Written && error.is_damage(repo::Error::is_damage) => {
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             self.hash(blake3::hash(&document).as_bytes(), from)?;
         }
         Ok(())

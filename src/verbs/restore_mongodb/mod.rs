@@ -13,6 +13,7 @@ mod error;
 mod job;
 mod known;
 mod live;
+mod losses;
 mod pairs;
 mod prepare;
 mod record;

@@ -10,6 +10,7 @@ use super::{
     documents::Documents,
     job::{Job, Written, kind_name, kind_of, place_of},
     live::Spill,
+    losses::Losses,
     pairs::{Ground, How, Ours, pairs},
     record::{Recorder, key_of},
     strategy::{Conflict, Strategy},
@@ -42,6 +43,8 @@ pub struct Prepared<'a> {
     pub(super) source: Sid,
     pub(super) jobs: Vec<Job>,
     pub(super) authority: Merged,
+    /// Of the list of collections.
+    pub(super) losses: Losses,
     /// Of what was asked for in vain.
     pub(super) notes: Vec<String>,
     pub(super) session: Option<Session>,
@@ -54,6 +57,7 @@ impl Prepared<'_> {
             collections: self.jobs.iter().map(|job| job.plan.clone()).collect(),
             users: self.authority.changing[0],
             roles: self.authority.changing[1],
+            others_damaged: self.losses.count() + self.authority.damaged,
             notes: [&self.notes[..], &self.authority.notes].concat(),
         }
     }
@@ -74,13 +78,15 @@ pub fn prepare<'a>(
     }
     let reader = repo.reader()?;
     let root = catalogue_root(&kept.snapshot).ok_or(Error::NoMongodb)?;
-    let (chosen, notes) = choose(&reader, &root, &options)?;
+    let losses = Losses::default();
+    let (chosen, notes) = choose((&reader, &root), &options, (&losses, progress))?;
     let mut authority = match options.users_and_roles {
-        true => Merged::of(&reader, &root, &options, link)?,
+        true => Merged::of((&reader, &root), &options, link, (&losses, progress))?,
         false => Merged::default(),
     };
     if chosen.is_empty() && authority.is_empty() {
-        return Err(Error::NothingChosen);
+        let is_whole = losses.count() + authority.damaged == 0;
+        return Err(if is_whole { Error::NothingChosen } else { Error::ListDamaged });
     }
     let existing = existing(link, &chosen)?;
     let parents = vec![kept.sid];
@@ -91,11 +97,7 @@ pub fn prepare<'a>(
     };
     let cutter = backup::cutter(repo).map_err(|_| Error::Sizes)?;
     let splitter = backup::splitter(repo).map_err(|_| Error::Sizes)?;
-    progress.phase("plan");
-    let entries = chosen.iter().filter_map(|one| one.root);
-    let (documents, bytes) =
-        entries.fold((0, 0), |sum, root| (sum.0 + root.entries, sum.1 + root.bytes));
-    progress.expect(documents, bytes);
+    begin(&chosen, progress);
     let mut jobs = Vec::with_capacity(chosen.len());
     {
         let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
@@ -121,7 +123,27 @@ pub fn prepare<'a>(
         }
     }
     let source = kept.sid;
-    Ok(Prepared { repo, link, reader, options, source, jobs, authority, notes, session, splitter })
+    Ok(Prepared {
+        repo,
+        link,
+        reader,
+        options,
+        source,
+        jobs,
+        authority,
+        losses,
+        notes,
+        session,
+        splitter,
+    })
+}
+
+fn begin(chosen: &[Chosen], progress: &Progress) {
+    progress.phase("plan");
+    let entries = chosen.iter().filter_map(|one| one.root);
+    let (documents, bytes) =
+        entries.fold((0, 0), |sum, root| (sum.0 + root.entries, sum.1 + root.bytes));
+    progress.expect(documents, bytes);
 }
 
 /// What stands on the server under the names that are wanted.
@@ -177,6 +199,7 @@ impl Planner<'_> {
             chosen,
             place,
             range,
+            losses: Losses::default(),
             there: 0,
             recorded: None,
             written: None,
@@ -201,12 +224,16 @@ impl Planner<'_> {
             }
             (Fate::Replace, Some(there)) => {
                 self.create(&mut job)?;
-                self.drop(&mut job, there)?;
+                match job.losses.count() {
+                    0 => self.drop(&mut job, there)?,
+                    _ => stays(&mut job),
+                }
             }
             (Fate::Keep, Some(there)) => self.keep(&mut job, there)?,
             (Fate::Blocked, Some(there)) => blocked(&mut job, there),
         }
         job.plan.indexes = job.build.iter().map(|spec| sink::name_of(spec)).collect();
+        job.plan.counts.damaged = job.losses.count();
         Ok(job)
     }
 
@@ -222,18 +249,20 @@ impl Planner<'_> {
         })
     }
 
-    fn documents(&self, job: &Job, root: &Root) -> Documents<'_, Reader> {
-        let matches = self.options.matches.as_ref();
-        Documents::new(self.reader, root, job.range.clone(), matches)
+    fn documents<'a>(&'a self, job: &'a Job, root: &Root) -> Documents<'a, Reader> {
+        job.documents((self.reader, root), self.options.matches.as_ref(), self.progress)
     }
 
     /// All of the collection is new.
     fn create(&self, job: &mut Job) -> Result<(), Error> {
         let Some(root) = job.chosen.root else { return Ok(()) };
         let whole = !self.options.is_part();
-        let counts = &mut job.plan.counts;
         let may_name = |session: &Session| matches!(backup::may_reuse(session, &root), Ok(true));
         if whole && self.recorder.is_none_or(|(session, ..)| may_name(session)) {
+            if job.plan.fate == Fate::Replace {
+                self.read(job, &root)?;
+            }
+            let counts = &mut job.plan.counts;
             (counts.insert, counts.bytes) = (root.entries, job.chosen.record.bytes);
             job.written = Some(Written { root, holds_documents: true });
             return Ok(());
@@ -259,6 +288,15 @@ impl Planner<'_> {
         if let Some(tree) = tree {
             let root = tree.finish()?;
             job.written = Some(Written { root, holds_documents: false });
+        }
+        Ok(())
+    }
+
+    /// Reads all of it: what is there is not to go for a part of what it was.
+    fn read(&self, job: &Job, root: &Root) -> Result<(), Error> {
+        for entry in self.documents(job, root) {
+            super::go_on(self.progress)?;
+            self.progress.done(1, entry?.1.len() as u64);
         }
         Ok(())
     }
@@ -390,6 +428,18 @@ impl Planner<'_> {
         (job.plan.counts, job.plan.samples) = (weighed.counts, weighed.samples);
         Ok(())
     }
+}
+
+/// It is not dropped: what is to come in its place can't be read whole.
+fn stays(job: &mut Job) {
+    job.build.clear();
+    (job.plan.fate, job.plan.counts, job.written) = (Fate::Blocked, Counts::default(), None);
+    let count = job.losses.count();
+    let note = format!(
+        "of the snapshot's documents {count} can't be read: it is not dropped for the others; \
+         without --drop they go beside those that are there"
+    );
+    job.plan.notes.push(note);
 }
 
 fn blocked(job: &mut Job, there: &Existing) {

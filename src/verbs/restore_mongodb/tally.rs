@@ -17,6 +17,8 @@ pub struct Counts {
     pub skip: u64,
     pub equal: u64,
     pub conflict: u64,
+    /// They can't be read, as far as they were tried.
+    pub damaged: u64,
     /// Of documents to be written.
     pub bytes: u64,
 }
@@ -37,13 +39,14 @@ impl Counts {
     }
 
     pub(super) fn add(&mut self, other: &Counts) {
-        let Counts { insert, overwrite, merge, skip, equal, conflict, bytes } = other;
+        let Counts { insert, overwrite, merge, skip, equal, conflict, damaged, bytes } = other;
         self.insert += insert;
         self.overwrite += overwrite;
         self.merge += merge;
         self.skip += skip;
         self.equal += equal;
         self.conflict += conflict;
+        self.damaged += damaged;
         self.bytes += bytes;
     }
 }
@@ -107,6 +110,8 @@ pub struct Plan {
     /// Of the snapshot's users and roles, how many will come, or take the place of others.
     pub users: u64,
     pub roles: u64,
+    /// Parts of the list of collections, users and roles that can't be read.
+    pub others_damaged: u64,
     /// What a person should know of those, and of what was asked for in vain.
     pub notes: Vec<String>,
 }
@@ -116,6 +121,11 @@ impl Plan {
         let mut totals = Counts::default();
         self.collections.iter().for_each(|collection| totals.add(&collection.counts));
         totals
+    }
+
+    /// All that the repository could not give, as far as it was asked.
+    pub fn damaged(&self) -> u64 {
+        self.totals().damaged + self.others_damaged
     }
 
     /// Whether something that is on the server will not be afterwards, or not be what it was.
@@ -196,6 +206,8 @@ pub struct CollectionOutcome {
     pub equal: u64,
     /// As planned, and what came in between.
     pub conflicts: u64,
+    /// Documents of the snapshot that can't be read.
+    pub damaged: u64,
     pub bytes: u64,
     pub conflict_samples: Vec<Sample>,
     pub indexes: Vec<String>,
@@ -210,6 +222,8 @@ pub struct Outcome {
     pub collections: Vec<CollectionOutcome>,
     pub users: u64,
     pub roles: u64,
+    /// Parts of the list of collections, users and roles that can't be read.
+    pub others_damaged: u64,
     /// Why some users stay as they are there.
     pub unmerged: Vec<String>,
     /// The snapshot that brings back what was there.
@@ -231,6 +245,12 @@ impl Outcome {
                 || !one.indexes.is_empty()
         };
         self.users + self.roles > 0 || self.collections.iter().any(some)
+    }
+
+    /// All that the repository could not give.
+    pub fn damaged(&self) -> u64 {
+        let documents = self.collections.iter().map(|collection| collection.damaged).sum::<u64>();
+        documents + self.others_damaged
     }
 
     pub fn troubles(&self) -> u64 {

@@ -3,7 +3,6 @@
 use super::{
     Error,
     data::Work,
-    documents::Documents,
     job::Job,
     live,
     pairs::{Ground, How, Ours, pairs},
@@ -61,8 +60,7 @@ impl Prepared<'_> {
             progress,
         };
         let matches = self.options.matches.as_ref();
-        let ours = Documents::new(&self.reader, &root, job.range.clone(), matches);
-        let ours: Ours<'_> = Box::new(ours);
+        let ours: Ours<'_> = Box::new(job.documents((&self.reader, &root), matches, progress));
         let weighed = if job.in_order() {
             super::capped::weigh(&ground, ours, &mut |_| Ok(()))?
         } else {

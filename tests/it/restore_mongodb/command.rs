@@ -5,20 +5,24 @@ use icecore::store::location::{self, StoreOptions};
 use super::*;
 use crate::cli::{Desk, Said, lines, said};
 
-/// A repository on a disk that holds three orders; on the server one is changed, and one is gone.
-fn desk(deployment: &Deployment) -> Desk {
-    let desk = Desk::new();
-    desk.init();
+/// The desk's repository.
+pub fn on_disk(desk: &Desk) -> Scene {
     let place = location::parse(&desk.text("repository")).unwrap();
     let ambient = Ambient::real("desk", "me");
     let store = location::open(&place, &StoreOptions::default(), &ambient).unwrap();
     let password = SecretString::from("correct horse");
     let repo = Repository::open(store, &password, OpenOptions::default(), ambient).unwrap();
     let (_, clock) = Ambient::fixed(1);
-    let scene = Scene { repo, spill: tempfile::tempdir().unwrap(), _clock: clock };
+    Scene { repo, spill: tempfile::tempdir().unwrap(), _clock: clock }
+}
+
+/// A repository on a disk that holds three orders; on the server one is changed, and one is gone.
+fn desk(deployment: &Deployment) -> Desk {
+    let desk = Desk::new();
+    desk.init();
     let orders = (1..4).map(|id| doc! { "_id": id, "total": id * 10 });
     insert(deployment, "shop", "orders", orders.collect());
-    scene.capture(&link(deployment), &["shop"]);
+    on_disk(&desk).capture(&link(deployment), &["shop"]);
     let delete = [doc! { "q": { "_id": 1 }, "limit": 0 }];
     deployment.command("shop", doc! { "delete": "orders", "deletes": delete });
     let update = [doc! { "q": { "_id": 2 }, "u": { "$set": { "total": 99 } } }];

@@ -2,6 +2,7 @@
 
 mod command;
 mod conflicts;
+mod damaged;
 pub mod everything;
 mod in_between;
 mod undo;
@@ -129,6 +130,19 @@ impl Scene {
         databases: &[&str],
         alter: impl Fn(&str, &mut CollectionRecord),
     ) -> Kept {
+        let (session, cutter, splitter) = self.session();
+        let mut catalogue = BTreeMap::new();
+        for db in databases {
+            let all = collections(&session, &cutter, splitter, link, db);
+            for (namespace, mut record, root) in all {
+                alter(&namespace.collection, &mut record);
+                catalogue.insert(namespace.key(), (record, root));
+            }
+        }
+        self.commit(session, splitter, &catalogue)
+    }
+
+    fn session(&self) -> (Session, Cutter, Splitter) {
         let session = self.repo.begin(SessionOptions::default()).unwrap();
         let bounds = |sizes: Sizes| Bounds {
             min: sizes.min_bytes as usize,
@@ -141,23 +155,23 @@ impl Scene {
         let sizes = bounds(config.chunks);
         let sizes = chunk::Sizes { min: sizes.min, aim: sizes.aim, max: sizes.max };
         let cutter = Cutter::new(self.repo.keys().chunker_secret(), sizes).unwrap();
-        let mut catalogue = BTreeMap::new();
-        for db in databases {
-            let all = collections(&session, &cutter, splitter, link, db);
-            for (namespace, mut record, root) in all {
-                alter(&namespace.collection, &mut record);
-                let pieces = root.map_or(Pieces::None, Pieces::Map);
-                let value = Value { head: record.encode().into(), pieces };
-                catalogue.insert(namespace.key(), value);
-            }
-        }
+        (session, cutter, splitter)
+    }
+
+    fn commit(&self, session: Session, splitter: Splitter, catalogue: &Catalogue) -> Kept {
         let mut tree = Merger::new(&session, splitter, None);
-        catalogue.iter().for_each(|(key, value)| tree.put(key, value).unwrap());
+        for (key, (record, root)) in catalogue {
+            let pieces = root.map_or(Pieces::None, Pieces::Map);
+            tree.put(key, &Value { head: record.encode().into(), pieces }).unwrap();
+        }
         let root = tree.finish().unwrap();
         let sid = session.commit(snapshot(root)).unwrap();
         self.kept(sid)
     }
 }
+
+/// Collections by their keys.
+type Catalogue = BTreeMap<Vec<u8>, (CollectionRecord, Option<Root>)>;
 
 fn snapshot(root: Root) -> Snapshot {
     let Root { id, level, entries, bytes } = root;
