@@ -21,7 +21,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, screen: &mut Screen) -> Result<Exit, Failure> {
-    let mut command = CommandLine::command();
+    // `icecore help VERB` shows the pages that there are, and has none of its own.
+    let mut command = CommandLine::command().disable_help_subcommand(true);
     command.build();
     let Some(directory) = &args.directory else {
         let mut page = Vec::new();

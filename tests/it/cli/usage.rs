@@ -76,6 +76,9 @@ fn restic_says_minus_one_for_unlimited_and_help_for_help() {
     desk.ok(&["forget", "--keep-last", "-1"]);
     assert_eq!(desk.json(&["snapshots"]).as_array().unwrap().len(), 2);
     assert!(desk.ok(&["help", "restore"]).contains("--conflict"));
+    desk.ok(&["man", "pages"]);
+    let mut pages = std::fs::read_dir(desk.path("pages")).unwrap();
+    assert!(pages.all(|page| !page.unwrap().file_name().to_string_lossy().contains("help")));
 }
 
 /// Else every command would read all indexes anew, and nobody would know.
