@@ -28,7 +28,8 @@ use super::{
 /// Brings back exactly what the restore overwrote or dropped, and removes what it added. What was
 /// changed after the restore is left as it is, and told. The record is forgotten when it is done
 /// with; without a name, the newest one is taken (with --to, the newest into that server), but
-/// none that is older than one that was taken back already: that one is to be named. It goes to the server that the restore went to; a variable that names another is no answer.
+/// none that is older than one that was taken back already: that one is to be named. It goes to
+/// the server that the restore went to; a variable that names another is no answer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -237,9 +237,8 @@ impl Prepared<'_> {
                     Some(key) => self.ours(job, &root, key, progress)?,
                     None => ours.at(&key)?,
                 };
-                let was = old.under(&key)?;
                 let Some(ours) = found else { continue };
-                match op(&self.options.strategy, &touched, ours, was)? {
+                match op(&self.options.strategy, &touched, ours, old.under(&key)?)? {
                     Some(op) => {
                         take(op)?;
                     }

@@ -85,8 +85,7 @@ pub fn prepare<'a>(
         false => Merged::default(),
     };
     if chosen.is_empty() && authority.is_empty() {
-        let is_whole = losses.count() + authority.damaged == 0;
-        return Err(if is_whole { Error::NothingChosen } else { Error::ListDamaged });
+        return Err(nothing(losses.count() + authority.damaged));
     }
     let existing = existing(link, &chosen)?;
     let parents = vec![kept.sid];
@@ -116,9 +115,7 @@ pub fn prepare<'a>(
         }
         if !authority.is_empty() {
             let (by_id, place) = (Strategy::default(), Namespace::new("admin", ""));
-            let recorder = planner.recorder.filter(|_| options.undo);
-            let recorder =
-                recorder.map(|(session, cutter, splitter)| Recorder { session, cutter, splitter });
+            let recorder = planner.recorder().filter(|_| options.undo);
             authority.compare(&planner.ground(&place, &by_id), recorder.as_ref())?;
         }
     }
@@ -136,6 +133,11 @@ pub fn prepare<'a>(
         session,
         splitter,
     })
+}
+
+/// Why there is nothing to restore, where so much can't be read.
+fn nothing(damaged: u64) -> Error {
+    if damaged > 0 { Error::ListDamaged } else { Error::NothingChosen }
 }
 
 fn begin(chosen: &[Chosen], progress: &Progress) {
@@ -235,6 +237,10 @@ impl Planner<'_> {
         job.plan.indexes = job.build.iter().map(|spec| sink::name_of(spec)).collect();
         job.plan.counts.damaged = job.losses.count();
         Ok(job)
+    }
+
+    fn recorder(&self) -> Option<Recorder<'_>> {
+        self.recorder.map(|(session, cutter, splitter)| Recorder { session, cutter, splitter })
     }
 
     /// Why the server can't have such a collection, if it can't.
@@ -400,8 +406,7 @@ impl Planner<'_> {
         let place = job.place.clone();
         let ground = self.ground(&place, strategy);
         let ours: Ours<'_> = Box::new(self.documents(job, root));
-        let recorder =
-            self.recorder.map(|(session, cutter, splitter)| Recorder { session, cutter, splitter });
+        let recorder = self.recorder();
         let mut recording = recorder.as_ref().map(|recorder| recorder.begin(&ground));
         let mut unsorted = (natural || !strategy.match_on.is_empty()).then(|| self.spill.sorter());
         let mut take = |step: Step| -> Result<(), Error> {
