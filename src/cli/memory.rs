@@ -17,7 +17,7 @@ pub fn give_back_large_buffers() {
 
 /// Who speaks with a MongoDB server keeps so much of its heaps: each command and each reply passes
 /// through several buffers of its size (some 500 KiB to 1 MiB), and to map and to fault them in
-/// again took a third of a restore's time and a quarter of a backup's.
+/// again took a third of a restore's time and a sixth of a backup's.
 const KEPT_FROM_BYTES: libc::c_int = 4 << 20;
 const KEPT_MAX_BYTES: libc::c_int = 64 << 20;
 

@@ -30,7 +30,7 @@ const MAPPED_MAX_BYTES: usize = 48 << 20;
 const MAPPED_MAX_BYTES: usize = 60_000;
 /// An honest row is within half of this of where it is guessed, by two and a half standard
 /// deviations (of 5.7 rows at most, halfway between two fences). Of what a look-up reads most is
-/// in no processor's cache: half as many rows take a fifth less time.
+/// in no processor's cache: half as many rows take a seventh less time.
 const WINDOW_ROWS: usize = 28;
 const FOOTER_BYTES: usize = 8 + 4 + 8 + 32;
 

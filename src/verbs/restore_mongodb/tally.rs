@@ -152,7 +152,7 @@ pub struct Digest {
     pub documents: u64,
     pub bytes: u64,
     /// The sum of the documents' SipHash-1-3 hashes of 128 bits, of the key 0. It tells faults
-    /// from what is right, not what somebody made to look alike; BLAKE3 takes five times as long
+    /// from what is right, not what somebody made to look alike; BLAKE3 takes four times as long
     /// for documents, which are short.
     sum: u128,
 }
