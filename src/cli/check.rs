@@ -13,7 +13,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     open,
-    screen::{Screen, printable},
+    screen::{self, Screen, printable},
     units,
     watch::Watch,
 };
@@ -64,8 +64,17 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     };
     let repository = open::open(global)?;
     let mut watch = Watch::start(screen, "check")?;
-    let outcome = check::check(&repository, read_data, &watch.progress)?;
+    let mut outcome = check::check(&repository, read_data, &watch.progress)?;
     watch.clear();
+    if let Some(error) = outcome.unrecorded.take() {
+        let why = Failure::from(error).lines().join(": ");
+        let message = format!("what was found can't be written down for backups: {why}");
+        if screen.json {
+            screen::warn_json("check", "damaged/", &message);
+        } else {
+            screen::warn(&format!("warning: {message}"));
+        }
+    }
     if screen.json {
         screen.document(&document(&outcome, watch.started.elapsed()))?;
     } else {
@@ -94,6 +103,11 @@ fn show(outcome: &Outcome, took: Duration, screen: &mut Screen) -> Result<(), Fa
             units::counted(checked.blobs_read, "blob", "blobs"),
             units::bytes(checked.bytes_read)
         ))?;
+    }
+    let again = checked.whole_again().len() as u64;
+    if again > 0 {
+        let packs = units::counted(again, "pack", "packs");
+        screen.chat(&format!("found whole again: {packs} that an earlier check found damaged"))?;
     }
     if checked.unindexed > 0 {
         let packs = units::counted(checked.unindexed, "pack is", "packs are");
@@ -298,6 +312,7 @@ fn document(outcome: &Outcome, took: Duration) -> Value {
         "only_unindexed_blobs": checked.only_unindexed,
         "lost_blobs": checked.lost.iter().map(|(_, blob)| blob).collect::<Vec<_>>(),
         "damaged_snapshots": touched,
+        "packs_whole_again": checked.whole_again(),
         "hints": hints(outcome),
         "total_duration": took.as_secs_f64(),
     })

@@ -150,6 +150,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     forget::check(&options)?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
+    all.is_certain(&options.names)?;
     let plan = forget::plan(&all, &options)?;
     if screen.json {
         screen.document(&plan.iter().map(document).collect::<Vec<_>>())?;

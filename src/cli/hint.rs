@@ -11,7 +11,11 @@ use icecore::{
     verbs::{self, forget::Refused, select::NotOne},
 };
 
-use super::{exit::Exit, units};
+use super::{
+    exit::Exit,
+    shelf::{InDoubt, NO_DOUBT},
+    units,
+};
 
 /// An exit code, and perhaps something to type.
 type Meaning = (Exit, Option<String>);
@@ -40,6 +44,7 @@ fn meaning(error: &(dyn Error + 'static)) -> Option<Meaning> {
             .or_else(|| error.downcast_ref().map(of_verb))
             .or_else(|| error.downcast_ref().map(of_tree))
             .or_else(|| error.downcast_ref().map(of_choice))
+            .or_else(|| error.downcast_ref().map(of_doubt))
             .or_else(|| error.downcast_ref().map(of_policy))
             .or_else(|| error.downcast_ref().map(of_reading))
             .or_else(|| error.downcast_ref().map(of_mount));
@@ -130,7 +135,8 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
             "nothing was deleted. `icecore check` names all that is damaged; from a copy of the \
              repository the object can be put back, and what is removed by hand is given up",
         ),
-        Walk { .. } | BlobMissing { .. } | NoGoodCopy { .. } => say(Exit::Damaged, CHECK),
+        Walk { source, .. } => of_walk(source.as_ref()),
+        BlobMissing { .. } | NoGoodCopy { .. } => say(Exit::Damaged, CHECK),
         SnapshotsShrank { .. } => say(
             Exit::Rollback,
             "an older state of the store was put back, or somebody removed snapshots by hand; \
@@ -152,6 +158,11 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
         Cancelled => Some((Exit::Interrupted, None)),
         _ => None,
     }
+}
+
+/// Damage, if not a store that can't be reached.
+fn of_walk(source: &(dyn Error + 'static)) -> Option<Meaning> {
+    meaning(source).or_else(|| say(Exit::Damaged, CHECK))
 }
 
 fn of_server(error: &mongo::Error) -> Option<Meaning> {
@@ -250,7 +261,7 @@ fn of_verb(error: &verbs::prune::Error) -> Option<Meaning> {
         verbs::prune::Error::Repo(error) => of_repository(error),
         verbs::prune::Error::Collect(error) => of_collector(error),
         verbs::prune::Error::Probe(error) => of_store(error),
-        verbs::prune::Error::Walk(_) => say(Exit::Damaged, CHECK),
+        verbs::prune::Error::Walk(source) => of_walk(source.as_ref()),
         verbs::prune::Error::TooManyRows => None,
     }
 }
@@ -267,6 +278,10 @@ fn of_tree(error: &tree::Error<repo::Error>) -> Option<Meaning> {
         }
         _ => None,
     }
+}
+
+fn of_doubt(_: &InDoubt) -> Option<Meaning> {
+    say(Exit::Damaged, NO_DOUBT)
 }
 
 fn of_choice(error: &NotOne) -> Option<Meaning> {

@@ -9,6 +9,15 @@ use icecore::{
 
 use super::{exit::Exit, screen, units};
 
+pub const NO_DOUBT: &str = "`icecore snapshots` shows which can be read; an id leaves no doubt";
+
+/// What would be changed is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("a damaged record may be `{name}`: nothing was changed")]
+pub struct InDoubt {
+    name: String,
+}
+
 /// All snapshots that can be read.
 pub struct Shelf {
     kept: Vec<Kept>,
@@ -43,6 +52,14 @@ impl Shelf {
         Ok(kept)
     }
 
+    /// Before something is changed, each name must be beyond doubt.
+    pub fn is_certain(&self, names: &[Name]) -> Result<(), InDoubt> {
+        match names.iter().find(|name| matches!(name, Name::Latest { .. })) {
+            Some(name) if self.has_unread => Err(InDoubt { name: name.to_string() }),
+            _ => Ok(()),
+        }
+    }
+
     /// As `select::several`, and as told as `one`.
     pub fn several(&self, names: &[Name], filter: &Filter) -> Result<Vec<&Kept>, NotOne> {
         for name in names {
@@ -55,9 +72,7 @@ impl Shelf {
     pub fn end(&self, exit: Exit) -> Exit {
         match exit {
             Exit::Done | Exit::Troubles | Exit::Conflicts if self.is_in_doubt.get() => {
-                screen::warn(
-                    "hint: `icecore snapshots` shows which can be read; an id leaves no doubt",
-                );
+                screen::warn(&format!("hint: {NO_DOUBT}"));
                 Exit::Damaged
             }
             exit => exit,

@@ -64,6 +64,7 @@ pub fn run(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Fa
     let names = select::names(&args.snapshots)?;
     let repository = open::open(global)?;
     let all = open::shelf(&repository)?;
+    all.is_certain(&names)?;
     let chosen = select::several(&all, &names, &args.filter.to_select()?)?;
     let plan = tag::plan(&chosen, &change);
     if args.dry_run {

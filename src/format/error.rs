@@ -16,6 +16,12 @@ pub enum Error {
     Trailing { what: &'static str, bytes: usize },
     #[error("{what}: {field} is {found}, which can't be")]
     Impossible { what: &'static str, field: &'static str, found: u64 },
+    #[error("{what} can't be read from where it lies")]
+    Unreadable {
+        what: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("not a pack: its first or last bytes are another's")]
     NotAPack,
     #[error("a pack has format version {found}, this program reads 1")]

@@ -45,6 +45,26 @@ impl KnownDamage {
         self.records.push((name, record));
     }
 
+    /// The packs that records name.
+    pub fn named_packs(&self) -> BTreeSet<PackId> {
+        self.records.iter().flat_map(|(_, record)| &record.packs).copied().collect()
+    }
+
+    /// Whether a record says just this: of `blobs` in this pack, or when there are none of all in
+    /// it.
+    pub fn says(&self, pack: &PackId, blobs: &BTreeSet<BlobId>) -> bool {
+        let is_it = |record: &Damaged| {
+            record.packs.contains(pack) && record.blobs.iter().copied().eq(blobs.iter().copied())
+        };
+        self.records.iter().any(|(_, record)| is_it(record))
+    }
+
+    /// What records say of these packs counts no more: they have been read since. The records stay.
+    pub fn acquit(&mut self, packs: &BTreeSet<PackId>) {
+        self.packs.retain(|pack| !packs.contains(pack));
+        self.copies.retain(|(pack, _)| !packs.contains(pack));
+    }
+
     /// Damage that was found just now and is in no record yet.
     pub fn add_found<'b>(&mut self, pack: PackId, blobs: impl IntoIterator<Item = &'b BlobId>) {
         self.copies.extend(blobs.into_iter().map(|blob| (pack, *blob)));

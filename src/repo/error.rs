@@ -51,6 +51,13 @@ pub enum Error {
         #[source]
         source: seal::Error,
     },
+    #[error("blob {id} can't be read in pack {pack}")]
+    BlobUnreadable {
+        id: BlobId,
+        pack: PackId,
+        #[source]
+        source: store::Error,
+    },
     #[error("pack {pack} is damaged")]
     PackDamaged {
         pack: PackId,
@@ -92,6 +99,7 @@ impl Error {
             Damaged { .. }
                 | BlobMissing { .. }
                 | BlobDamaged { .. }
+                | BlobUnreadable { .. }
                 | PackDamaged { .. }
                 | TooManyHops { .. }
         )

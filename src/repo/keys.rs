@@ -5,13 +5,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Damage, Error, Repository, layout,
+    objects::get_small,
     repository::{slot_header, wrap},
 };
 use crate::{
     id::RepoId,
     limits::SLOT_HEADER_MAX_BYTES,
     seal::{self, MasterKey, SlotHeader, SlotParams},
-    store::{self, Listed, Name, Put, Store, list_all},
+    store::{Listed, Name, Put, Store, list_all},
 };
 
 /// Header, commitment, nonce, wrapped key.
@@ -46,11 +47,15 @@ pub(super) fn unlock(
 ) -> Result<Unlocked, Error> {
     let mut readable = 0;
     for Listed { name, .. } in list_all(store, layout::KEYS)? {
-        let bytes = match store::get_all(store, &name, SLOT_MAX_BYTES) {
+        // One that is gone was removed since it was listed.
+        let Some(slot) = get_small(store, &name, "a key", SLOT_MAX_BYTES)? else { continue };
+        let bytes = match slot {
             Ok(bytes) => bytes,
-            // Removed since it was listed.
-            Err(error) if error.is_not_found() => continue,
-            Err(error) => return Err(error.into()),
+            Err(source) => {
+                let error = Error::Damaged { object: name.to_string(), source };
+                damage.push(Damage { object: name, error });
+                continue;
+            }
         };
         let strange = |header: SlotHeader| !repos.is_empty() && !repos.contains(&header.repo_id);
         if seal::slot_header(&bytes).is_ok_and(strange) {
@@ -77,8 +82,9 @@ impl Repository {
     pub fn list_keys(&self) -> Result<(Vec<KeyInfo>, Vec<Damage>), Error> {
         let (mut keys, mut damage) = (Vec::new(), Vec::new());
         for Listed { name: object, .. } in list_all(&**self.store(), layout::KEYS)? {
-            let read = store::get_all(&**self.store(), &object, SLOT_MAX_BYTES)?;
-            match seal::slot_header(&read) {
+            let slot = get_small(&**self.store(), &object, "a key", SLOT_MAX_BYTES)?;
+            let Some(slot) = slot else { continue };
+            match slot.and_then(|slot| Ok(seal::slot_header(&slot)?)) {
                 // A crashed `init` may have left a key of another repository: it opens none here.
                 Ok(header) if header.repo_id != self.config().repo_id => {}
                 Ok(SlotHeader { label, host, created, params, .. }) => {
@@ -87,8 +93,7 @@ impl Repository {
                     keys.push(KeyInfo { name, label, host, created, params, current });
                 }
                 Err(source) => {
-                    let error =
-                        Error::Damaged { object: object.to_string(), source: source.into() };
+                    let error = Error::Damaged { object: object.to_string(), source };
                     damage.push(Damage { object, error });
                 }
             }

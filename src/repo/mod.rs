@@ -10,6 +10,7 @@ mod error;
 mod keys;
 pub mod layout;
 mod nodes;
+mod objects;
 mod reader;
 mod refresh;
 mod repository;

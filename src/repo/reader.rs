@@ -155,6 +155,9 @@ impl Reader {
                 let source = seal::Error::Truncated { what, bytes: 0 };
                 Error::BlobDamaged { id: row.id, pack: pack.id, source }
             }
+            store::ErrorKind::Unreadable | store::ErrorKind::NotAFile => {
+                Error::BlobUnreadable { id: row.id, pack: pack.id, source: error }
+            }
             _ => Error::Store(error),
         })
     }

@@ -8,18 +8,15 @@ use super::{
     Damage, Error, Repository,
     catalog::{SegmentError, Update},
     layout,
+    objects::get_segment,
 };
 use crate::{
     format::{self, index},
     id::SegmentId,
-    limits::{CONTROL_MAX_BYTES, MIB},
-    store,
 };
 
 /// Segments are fetched by so many threads, each holding one at most.
 const FETCHERS: usize = 4;
-/// A sealed segment is a little larger than what it holds.
-const SEGMENT_OBJECT_MAX_BYTES: usize = CONTROL_MAX_BYTES + MIB;
 
 impl Repository {
     /// Lists the index and merges what is new into the catalog. When nothing is new that is one
@@ -102,14 +99,9 @@ impl Repository {
 
     /// `None`: it has been superseded and removed since it was listed.
     fn fetch_segment(&self, id: &SegmentId) -> Result<Option<Vec<u8>>, Error> {
-        let name = layout::segment(id);
-        match store::get_all(&**self.store(), &name, SEGMENT_OBJECT_MAX_BYTES) {
-            Ok(object) => index::open_plain(self.keys(), id, &object)
-                .map(Some)
-                .map_err(|source| damaged(id, source)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let Some(object) = get_segment(&**self.store(), id)? else { return Ok(None) };
+        let plain = object.and_then(|object| index::open_plain(self.keys(), id, &object));
+        plain.map(Some).map_err(|source| damaged(id, source))
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     catalog::{Catalog, OnPrivate},
     layout,
     nodes::NodeCache,
+    objects::{Object, get_small},
 };
 use crate::{
     ambient::Ambient,
@@ -105,7 +106,7 @@ impl Repository {
         open: OpenOptions,
         ambient: Ambient,
     ) -> Result<Repository, Error> {
-        if read_configs(&*store)?.iter().any(|(_, copy)| copy.is_ok()) {
+        if read_configs(&*store)?.iter().any(|(_, copy)| copy.is_some()) {
             return Err(Error::AlreadyThere);
         }
         if holds_objects(&*store)? {
@@ -150,7 +151,7 @@ impl Repository {
         ambient: Ambient,
     ) -> Result<Repository, Error> {
         let copies = read_configs(&*store)?;
-        if copies.iter().all(|(_, copy)| copy.as_ref().is_err_and(store::Error::is_not_found)) {
+        if copies.iter().all(|(_, copy)| copy.is_none()) {
             let lost = holds_objects(&*store).unwrap_or(false);
             return Err(if lost { Error::ConfigLost } else { Error::NoRepository });
         }
@@ -227,12 +228,9 @@ impl Repository {
         let (mut whole, mut bad) = (None, Vec::new());
         for (copy, read) in read_configs(&**store)? {
             let name = layout::config(copy);
-            let object = match read {
-                Ok(object) => object,
-                Err(_) => {
-                    bad.push(name);
-                    continue;
-                }
+            let Some(Ok(object)) = read else {
+                bad.push(name);
+                continue;
             };
             match Config::open(self.keys(), &object) {
                 Ok(_) => whole = whole.or(Some(object)),
@@ -284,18 +282,18 @@ impl Repository {
 
     /// Gets and opens a record.
     pub fn get_record<R: Record>(&self, name: &Name) -> Result<R, Error> {
-        let object = store::get_all(&*self.inner.store, name, CONTROL_MAX_BYTES)?;
-        format::open_record(&self.inner.keys, name.as_str(), &object)
-            .map_err(|source| Error::Damaged { object: name.to_string(), source })
+        let gone = || store::Error::new(store::ErrorKind::NotFound, "get", name.as_str());
+        self.get_record_if_there(name)?.ok_or_else(|| gone().into())
     }
 
     /// As `get_record`; `None` when the object has gone meanwhile.
     pub fn get_record_if_there<R: Record>(&self, name: &Name) -> Result<Option<R>, Error> {
-        match self.get_record(name) {
-            Ok(record) => Ok(Some(record)),
-            Err(Error::Store(error)) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let object = get_small(&*self.inner.store, name, R::KIND.what(), CONTROL_MAX_BYTES)?;
+        let Some(object) = object else { return Ok(None) };
+        object
+            .and_then(|object| format::open_record(&self.inner.keys, name.as_str(), &object))
+            .map(Some)
+            .map_err(|source| Error::Damaged { object: name.to_string(), source })
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -311,13 +309,12 @@ struct Opened {
     damage: Vec<Damage>,
 }
 
-type ConfigCopy = (&'static str, Result<Bytes, store::Error>);
+type ConfigCopy = (&'static str, Object);
 
-/// Each copy, or that it is not there. Another failure of the store is an error of the whole.
 fn read_configs(store: &dyn Store) -> Result<Vec<ConfigCopy>, Error> {
-    let read = |copy| match store::get_all(store, &layout::config(copy), CONTROL_MAX_BYTES) {
-        Err(error) if !error.is_not_found() => Err(error.into()),
-        read => Ok((copy, read)),
+    let read = |copy| {
+        let object = get_small(store, &layout::config(copy), "the config", CONTROL_MAX_BYTES)?;
+        Ok((copy, object))
     };
     layout::CONFIGS.into_iter().map(read).collect()
 }
@@ -335,7 +332,7 @@ fn holds_objects(store: &dyn Store) -> Result<bool, Error> {
 /// Which repositories the copies say that they belong to: a crashed `init` may have left a key of
 /// another one.
 fn stated_ids(copies: &[ConfigCopy]) -> Vec<RepoId> {
-    let copies = copies.iter().filter_map(|(_, copy)| copy.as_ref().ok());
+    let copies = copies.iter().filter_map(|(_, copy)| copy.as_ref()?.as_ref().ok());
     copies.filter_map(|object| format::config::peek_repo_id(object).ok()).collect()
 }
 
@@ -347,8 +344,10 @@ fn open_config(
     let mut good = None;
     let mut bad = Vec::new();
     for (copy, read) in copies {
-        let opened = read.map_err(Error::from).and_then(|object| {
-            Config::open(keys, &object)
+        let gone = || store::Error::new(store::ErrorKind::NotFound, "get", copy).into();
+        let opened = read.ok_or_else(gone).and_then(|object| {
+            object
+                .and_then(|object| Config::open(keys, &object))
                 .map_err(|source| Error::Damaged { object: copy.to_owned(), source })
         });
         match opened {

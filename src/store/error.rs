@@ -9,6 +9,10 @@ pub enum ErrorKind {
     ShortObject,
     #[error("the object has {size_bytes} bytes, more than the {max_bytes} allowed here")]
     TooLarge { size_bytes: u64, max_bytes: usize },
+    #[error("something that is no regular file stands in its place")]
+    NotAFile,
+    #[error("its medium can't read it")]
+    Unreadable,
     #[error("no space left")]
     Full,
     #[error("access denied")]
@@ -52,5 +56,11 @@ impl Error {
 
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind, ErrorKind::NotFound)
+    }
+
+    /// It is about this object alone, and not about the store: others may well be had.
+    pub fn is_of_object(&self) -> bool {
+        use ErrorKind::*;
+        matches!(self.kind, NotFound | ShortObject | TooLarge { .. } | NotAFile | Unreadable)
     }
 }

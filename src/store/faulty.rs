@@ -25,6 +25,8 @@ pub enum Fault {
     ShortListing { objects: u64 },
     /// No space is left after so many bytes.
     Full { after_bytes: u64 },
+    /// Each reading of these bytes, from one offset to another, of objects below this prefix fails.
+    BadSectors { below: &'static str, from: u64, to: u64 },
     /// Every call fails, as when the network is gone.
     Down,
 }
@@ -156,7 +158,16 @@ impl Store for Faulty {
     }
 
     fn get(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
-        self.answer((Verb::Get, "get"), name.as_str(), 0, || self.inner.get(name, range))
+        let is_bad = match self.lock().fault {
+            Some(Fault::BadSectors { below, from, to }) => {
+                name.as_str().starts_with(below) && range.start < to && from < range.end
+            }
+            _ => false,
+        };
+        self.answer((Verb::Get, "get"), name.as_str(), 0, || match is_bad {
+            true => Err(Error::new(ErrorKind::Unreadable, "get", name.as_str())),
+            false => self.inner.get(name, range),
+        })
     }
 
     fn size(&self, name: &Name) -> Result<u64, Error> {

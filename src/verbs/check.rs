@@ -30,8 +30,8 @@ pub struct Outcome {
     /// Small objects that can't be read: copies of the config, keys, snapshots, tombstones.
     pub objects: Vec<String>,
     pub touched: Vec<Touched>,
-    /// Packs and blobs that were written down as bad, so that no backup builds on them.
-    pub recorded: u64,
+    /// Why what was found could not be written down: backups may still build on what is bad.
+    pub unrecorded: Option<collect::Error>,
 }
 
 impl Outcome {
@@ -65,7 +65,7 @@ impl Touched {
     }
 }
 
-/// Checks, and writes down what is bad.
+/// Checks, and writes down what is bad. A repository that can't be written to is checked too.
 pub fn check(
     repository: &Repository,
     read_data: ReadData,
@@ -80,12 +80,15 @@ pub fn check(
     let objects: BTreeSet<String> = damage.map(told).collect();
     let objects: Vec<String> = objects.into_iter().collect();
     let mut outcome = Outcome { checked, objects, ..Outcome::default() };
-    if !outcome.checked.is_good() {
+    let is_good = outcome.checked.is_good();
+    if !is_good {
         // Bad in one pack and good in another is no loss.
         let bad = outcome.checked.lost.iter().map(|(_, blob)| *blob).collect();
         progress.phase("finding what it touches");
         outcome.touched = touched(&reader, &survey.kept, &bad, progress)?;
-        outcome.recorded = collect::record_damage(&ground, &outcome.checked)?;
+    }
+    if !is_good || !outcome.checked.judged.is_empty() {
+        outcome.unrecorded = collect::record_damage(&ground, &outcome.checked).err();
     }
     Ok(outcome)
 }

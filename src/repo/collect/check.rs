@@ -5,6 +5,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use rayon::prelude::*;
+
 use super::{
     Error, Reach, Strange,
     ground::{Ground, Slots},
@@ -15,10 +17,9 @@ use super::{
 use crate::{
     format::{
         self,
-        gc::Damaged,
         snapshot::{NamedRoot, Snapshot},
     },
-    id::{BlobId, BlobKind, PackId, Sid},
+    id::{BlobId, BlobKind, PackId, SegmentId, Sid},
     progress::{Progress, Trouble},
     repo::{KnownDamage, layout},
 };
@@ -66,7 +67,7 @@ static NO_BLOBS: BTreeSet<BlobId> = BTreeSet::new();
 
 impl Fault {
     /// The blobs in the pack that can't be read. `None`: nothing in it can.
-    fn bad_blobs(&self) -> Option<&BTreeSet<BlobId>> {
+    pub(super) fn bad_blobs(&self) -> Option<&BTreeSet<BlobId>> {
         match self {
             Fault::Blobs(bad) | Fault::Size { bad, .. } => Some(bad),
             Fault::Hash | Fault::OwnTable(_) => Some(&NO_BLOBS),
@@ -105,6 +106,10 @@ pub struct Checked {
     /// Snapshots whose trees could not be walked to the end.
     pub unwalked: Vec<(Sid, Box<dyn std::error::Error + Send + Sync>)>,
     pub strange: Vec<Strange>,
+    /// What earlier checks wrote down.
+    pub known: KnownDamage,
+    /// Of the packs that it names, those that were read now: what it says of them is replaced.
+    pub judged: BTreeSet<PackId>,
     /// There are packs and no snapshot, not even a forgotten one, and no session that may be
     /// making the first: perhaps a disk with the snapshots is not mounted.
     pub only_packs: bool,
@@ -117,6 +122,12 @@ impl Checked {
             && self.unwalked.is_empty()
             && self.strange.is_empty()
             && self.only_unindexed == 0
+    }
+
+    /// Packs that an earlier check found damaged, and that are whole.
+    pub fn whole_again(&self) -> BTreeSet<PackId> {
+        let damaged: BTreeSet<PackId> = self.damaged.iter().map(|damaged| damaged.pack).collect();
+        &self.judged - &damaged
     }
 
     /// The blobs that were found bad, in any copy.
@@ -139,13 +150,17 @@ pub fn check(
     // Packs after snapshots: what a snapshot needs was there before it.
     let slots = ground.readable_slots(&mut checked.strange)?;
     ground.load_index(&mut checked.strange)?;
+    check_index(ground, &mut checked.strange)?;
     let sizes = ground.packs()?;
     checked.packs = sizes.len() as u64;
     let Compared { bad, resized, unindexed } = compare_with_index(ground, &sizes, &mut checked)?;
     let damage = ground.known_damage(&mut checked.strange)?;
-    // Of packs of another size it is always found out what is whole in them.
+    // Of packs of another size it is always found out what is whole in them, and of those that an
+    // earlier check found damaged whether they still are: a disk may have been put back.
     let mut chosen = choose(ground, &sizes, read_data);
     chosen.extend(resized);
+    chosen.extend(damage.named_packs().iter().filter(|id| sizes.contains_key(*id)));
+    chosen.retain(|id| !bad.contains(id));
     let chosen: Vec<_> = chosen.into_iter().map(|id| (id, sizes[&id])).collect();
     let mut needs = Needs { ground, slots, damage, sizes };
     needs.sizes.retain(|id, _| !bad.contains(id));
@@ -156,7 +171,22 @@ pub fn check(
     if !unindexed.is_empty() {
         hidden = needs.missing_without(&unindexed, &checked.lost, reach, progress)?;
     }
+    checked.known = needs.damage;
     but_for_forgotten(ground, checked, hidden)
+}
+
+/// Reads the segments that the cache on this machine knows already: others have to read them.
+fn check_index(ground: &Ground, strange: &mut Vec<Strange>) -> Result<(), Error> {
+    let ids: Vec<SegmentId> = ground.list(layout::INDEX)?.iter().filter_map(layout::id).collect();
+    let read = |id: &SegmentId| -> Result<Option<Strange>, Error> {
+        let object = layout::segment(id).to_string();
+        let error = ground.segment(id)?.and_then(Result::err);
+        Ok(error.map(|error| Strange { object, error }))
+    };
+    let found: Vec<Option<Strange>> = ids.par_iter().map(read).collect::<Result<_, _>>()?;
+    let told: BTreeSet<String> = strange.iter().map(|strange| strange.object.clone()).collect();
+    strange.extend(found.into_iter().flatten().filter(|found| !told.contains(&found.object)));
+    Ok(())
 }
 
 /// Whether there is still no slot, of any kind, and nobody at work: in this order, since a session
@@ -183,14 +213,15 @@ fn check_needs(
     let before = checked.damaged.len();
     // Trees are walked meanwhile, as if all packs were good: nearly always they are.
     let met = beside(needs, reach, progress, |stop| {
-        let read = read_all(needs.ground, chosen, progress, checked);
+        let read = read_all(needs, chosen, progress, checked);
         stop.store(read.is_err(), Relaxed);
         read
     })?;
-    if checked.damaged.len() == before {
+    if checked.damaged.len() == before && checked.judged.is_empty() {
         (checked.lost, checked.unwalked) = met;
         return Ok(());
     }
+    needs.damage.acquit(&checked.judged);
     for DamagedPack { pack, fault } in &checked.damaged[before..] {
         match fault.bad_blobs() {
             Some(blobs) => needs.damage.add_found(*pack, blobs),
@@ -327,7 +358,7 @@ impl Needs<'_> {
 }
 
 fn read_all(
-    ground: &Ground,
+    needs: &Needs,
     chosen: &[(PackId, u64)],
     progress: &Progress,
     checked: &mut Checked,
@@ -336,7 +367,9 @@ fn read_all(
     progress.phase("reading packs");
     progress.expect(chosen.len() as u64, total);
     let before = checked.damaged.len();
-    read_packs(ground, chosen, |read| {
+    let named = needs.damage.named_packs();
+    read_packs(needs.ground, chosen, |read| {
+        checked.judged.extend(named.get(&read.id));
         checked.packs_read += 1;
         checked.bytes_read += read.bytes;
         checked.blobs_read += read.blobs;
@@ -442,31 +475,4 @@ fn choose(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -
         }
     }
     shuffled.into_iter().collect()
-}
-
-/// The id of no blob: of a pack that holds no bad one, and that a prune is to give up.
-const NO_BLOB: BlobId = BlobId::new([0; 32]);
-
-/// Writes down what was found bad, so that no writer counts on it, the next backup of the same
-/// content puts it again, and the next prune gives the pack up.
-pub fn record_damage(ground: &Ground, checked: &Checked) -> Result<u64, Error> {
-    let time = ground.ambient.clock.now();
-    let mut records = Vec::new();
-    let mut whole = Vec::new();
-    for DamagedPack { pack, fault } in &checked.damaged {
-        let Some(bad) = fault.bad_blobs() else {
-            whole.push(*pack);
-            continue;
-        };
-        let none = bad.is_empty().then_some(NO_BLOB);
-        let blobs = bad.iter().copied().chain(none).collect();
-        records.push(Damaged { packs: vec![*pack], blobs, time });
-    }
-    if !whole.is_empty() {
-        records.push(Damaged { packs: whole, blobs: Vec::new(), time });
-    }
-    for record in &records {
-        ground.put(&layout::damaged(ground.ambient.random()), record)?;
-    }
-    Ok(records.len() as u64)
 }

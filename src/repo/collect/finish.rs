@@ -15,15 +15,15 @@ use super::{
 use crate::{
     format::{
         gc::{CondemnedSet, SetId},
-        index::{self, Segment},
+        index,
         pack::PackTable,
     },
     id::{PackId, SegmentId, Sid},
-    limits::{CONTROL_MAX_BYTES, INDEX_SEGMENT_AIM_BYTES, TOMBSTONE_KEEP_DAYS},
+    limits::{INDEX_SEGMENT_AIM_BYTES, TOMBSTONE_KEEP_DAYS},
     progress::Progress,
     repo::KnownDamage,
     repo::layout::{self, SessionObject},
-    store::{self, Name},
+    store::Name,
 };
 
 /// Stands in every segment that a collector makes of others: the id of no segment. Packs in such
@@ -54,14 +54,9 @@ pub(super) fn reindex(
     let (mut bytes, mut replaced) = (0, Vec::new());
     let mut seen = BTreeSet::new();
     for (id, _) in must.into_iter().chain(may) {
-        let name = layout::segment(&id);
-        let object = match store::get_all(ground.store, &name, CONTROL_MAX_BYTES) {
-            Err(error) if error.is_not_found() => continue,
-            object => object?,
-        };
+        let Some(segment) = ground.segment(&id)? else { continue };
         // One that can't be read any more says nothing; its packs' tables are read next time.
-        let segment = Segment::open(ground.keys, &id, &object).unwrap_or_default();
-        for table in segment.packs {
+        for table in segment.unwrap_or_default().packs {
             if !without.contains(&table.id) && seen.insert(table.id) {
                 bytes += index::table_bytes(&table);
                 batch.push(table);

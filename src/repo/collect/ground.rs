@@ -18,14 +18,13 @@ use crate::{
         snapshot::Snapshot,
     },
     id::{BlobId, BlobKind, PackId, SegmentId, Sid},
-    limits::{
-        CONTROL_MAX_BYTES, INDEX_SEGMENT_AIM_BYTES, MIB, PACK_MAX_BYTES, PACK_TAIL_GUESS_BYTES,
-    },
+    limits::{CONTROL_MAX_BYTES, INDEX_SEGMENT_AIM_BYTES, PACK_MAX_BYTES, PACK_TAIL_GUESS_BYTES},
     repo::{
         KnownDamage, Repository,
         catalog::{Catalog, SegmentError},
         layout,
         nodes::NodeCache,
+        objects::{Object, at_fault, get_segment, get_small},
     },
     seal::{self, Codec, Keys},
     store::{self, Listed, Name, Put, Store},
@@ -52,11 +51,6 @@ pub(super) struct Slots {
     /// Aborted ones, with the time of the fence.
     pub aborts: BTreeMap<Sid, Timestamp>,
     pub tombstones: Vec<(Name, Tombstone)>,
-}
-
-/// Whether the failure is about this object (gone, cut short), and not about the store.
-pub(super) fn is_of_object(error: &store::Error) -> bool {
-    matches!(error.kind, store::ErrorKind::NotFound | store::ErrorKind::ShortObject)
 }
 
 /// A segment has room for so many ids of others (`format::index::SEGMENT_MAX_BYTES`).
@@ -103,18 +97,16 @@ impl<'a> Ground<'a> {
         &self,
         name: &Name,
     ) -> Result<Option<Result<R, format::Error>>, Error> {
-        match store::get_all(self.store, name, CONTROL_MAX_BYTES) {
-            Ok(object) => Ok(Some(format::open_record(self.keys, name.as_str(), &object))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let object = get_small(self.store, name, R::KIND.what(), CONTROL_MAX_BYTES)?;
+        let open = |object: Bytes| format::open_record(self.keys, name.as_str(), &object);
+        Ok(object.map(|object| object.and_then(open)))
     }
 
     /// Whether the object is there, asked by its name.
     pub(super) fn has(&self, name: &Name) -> Result<bool, Error> {
         match self.store.size(name) {
             Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) if error.is_of_object() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -236,17 +228,14 @@ impl<'a> Ground<'a> {
         // Listed again, now that no one else in this process adds to the catalog.
         let listed = list()?;
         for id in self.catalog.missing(&listed) {
-            let name = layout::segment(&id);
-            let object = match store::get_all(self.store, &name, CONTROL_MAX_BYTES + MIB) {
-                Err(error) if error.is_not_found() => continue,
-                object => object?,
-            };
-            let read = index::open_plain(self.keys, &id, &object);
+            let Some(object) = get_segment(self.store, &id)? else { continue };
+            let read = object.and_then(|object| index::open_plain(self.keys, &id, &object));
             match read.map_err(SegmentError::from).and_then(|plain| update.segment(id, &plain)) {
                 Ok(()) => {}
                 Err(SegmentError::Io(error)) => return Err(error.into()),
                 Err(SegmentError::Format(error)) => {
-                    strange.push(Strange { object: name.to_string(), error });
+                    let object = layout::segment(&id).to_string();
+                    strange.push(Strange { object, error });
                 }
             }
         }
@@ -262,20 +251,26 @@ impl<'a> Ground<'a> {
     ) -> Result<Option<Result<PackTable, format::Error>>, Error> {
         let name = layout::pack(id);
         let size_bytes = size_bytes.min(PACK_MAX_BYTES as u64 + 1);
-        let get = |range| match self.store.get(&name, range) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(Error::from(error)),
+        let get = |range| -> Result<Object, Error> {
+            match self.store.get(&name, range) {
+                Ok(bytes) => Ok(Some(Ok(bytes))),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Ok(Some(Err(at_fault("a pack", error)?))),
+            }
         };
         let head = (pack::HEADER_BYTES as u64).min(size_bytes);
         let mut tail = (PACK_TAIL_GUESS_BYTES as u64).min(size_bytes);
         let Some(header) = get(0..head)? else { return Ok(None) };
-        let salt = match pack::read_header(&header) {
+        let salt = match header.and_then(|header| pack::read_header(&header)) {
             Ok(salt) => salt,
             Err(error) => return Ok(Some(Err(error))),
         };
         loop {
             let Some(bytes) = get(size_bytes - tail..size_bytes)? else { return Ok(None) };
+            let bytes = match bytes {
+                Ok(bytes) => bytes,
+                Err(error) => return Ok(Some(Err(error))),
+            };
             match pack::read_table(self.keys, *id, salt, size_bytes, &bytes) {
                 Ok(Tail::Table(table)) => return Ok(Some(Ok(table))),
                 Ok(Tail::Longer { tail_bytes }) if tail_bytes > tail => tail = tail_bytes,
@@ -288,6 +283,15 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// A segment of the index. `Ok(None)`: it is gone. The inner error: it is none, or damaged.
+    pub(super) fn segment(
+        &self,
+        id: &SegmentId,
+    ) -> Result<Option<Result<Segment, format::Error>>, Error> {
+        let object = get_segment(self.store, id)?;
+        Ok(object.map(|object| object.and_then(|object| Segment::open(self.keys, id, &object))))
+    }
+
     /// What the index says is in the pack, for one whose own table can't be read. `None`: no
     /// segment that can be read names it.
     pub(super) fn indexed_table(&self, pack: &PackId) -> Result<Option<PackTable>, Error> {
@@ -295,13 +299,8 @@ impl<'a> Ground<'a> {
             if !packs.contains(pack) {
                 continue;
             }
-            let name = layout::segment(&id);
-            let object = match store::get_all(self.store, &name, CONTROL_MAX_BYTES + MIB) {
-                Err(error) if error.is_not_found() => continue,
-                object => object?,
-            };
-            let mut tables =
-                index::Segment::open(self.keys, &id, &object).unwrap_or_default().packs;
+            let Some(segment) = self.segment(&id)? else { continue };
+            let mut tables = segment.unwrap_or_default().packs;
             if let Some(at) = tables.iter().position(|table| table.id == *pack) {
                 return Ok(Some(tables.swap_remove(at)));
             }
@@ -374,7 +373,7 @@ impl<'a> Ground<'a> {
             let range = start..start + u64::from(copy.row.stored_len);
             let sealed = match self.store.get(&layout::pack(&copy.pack.id), range) {
                 Ok(sealed) => sealed,
-                Err(error) if is_of_object(&error) => continue,
+                Err(error) if error.is_of_object() => continue,
                 Err(error) => return Err(error.into()),
             };
             let salt = &copy.pack.salt;
@@ -389,12 +388,11 @@ impl<'a> Ground<'a> {
         Ok(None)
     }
 
-    /// Whole bytes of an object. `None`: it is gone, or larger than a pack can be.
+    /// The whole bytes of a pack. `None`: it is gone, or not to be had whole.
     pub(super) fn whole_pack(&self, id: &PackId) -> Result<Option<Bytes>, Error> {
         match store::get_all(self.store, &layout::pack(id), PACK_MAX_BYTES) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(store::Error { kind: store::ErrorKind::TooLarge { .. }, .. }) => Ok(None),
+            Err(error) if error.is_of_object() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

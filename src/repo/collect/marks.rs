@@ -11,8 +11,10 @@ use crate::{
     format::snapshot::Snapshot,
     id::{BlobId, BlobKind, Sid},
     limits::DELTA_HOPS_MAX,
-    repo::KnownDamage,
-    repo::catalog::{Catalog, Frozen, Located, Numbered, PackNumber},
+    repo::{
+        self, KnownDamage,
+        catalog::{Catalog, Frozen, Located, Numbered, PackNumber},
+    },
     seal::Codec,
 };
 
@@ -81,6 +83,14 @@ fn depth_within(
     Some(depths.min()? + 1)
 }
 
+/// Whether a walk ended because the repository could not be read just now: of the tree that says
+/// nothing.
+fn is_of_store(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<repo::Error>())
+        .any(|error| !error.is_damage())
+}
+
 impl Marks {
     /// Marks all that `roots` reach. `preferred` packs are chosen before others when a blob lies
     /// in several.
@@ -103,8 +113,11 @@ impl Marks {
         for (sid, snapshot) in roots {
             for root in &snapshot.roots {
                 let mut visit = |kind, id: &BlobId| marks.visit(sid, kind, id, present, preferred);
-                if let Err(error) = reach.reachable(root, &mut visit) {
-                    marks.unwalked.push((*sid, error));
+                match reach.reachable(root, &mut visit) {
+                    Err(source) if is_of_store(&*source) => {
+                        return Err(Error::Walk { snapshot: *sid, source });
+                    }
+                    walked => marks.unwalked.extend(walked.err().map(|error| (*sid, error))),
                 }
             }
         }

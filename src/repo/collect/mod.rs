@@ -11,6 +11,7 @@ mod finish;
 mod forget;
 mod ground;
 mod marks;
+mod record;
 mod repair;
 mod rescue;
 mod run;
@@ -19,11 +20,12 @@ mod survey;
 
 use std::{collections::BTreeSet, time::Duration};
 
-pub use check::{Checked, DamagedPack, Fault, ReadData, check, record_damage};
+pub use check::{Checked, DamagedPack, Fault, ReadData, check};
 pub use drain::AtWork;
 pub use error::Error;
 pub use forget::{begin_from, commit_again, forget, replace, undelete};
 pub use ground::{Ground, Strange};
+pub use record::record_damage;
 pub use repair::{Repaired, repair_index};
 pub use run::{Outcome, carry_out};
 pub use survey::{Plan, Totals, plan};

@@ -6,12 +6,11 @@ use rayon::prelude::*;
 
 use super::{Error, Strange, ground::Ground};
 use crate::{
-    format::{self, index::Segment, pack::PackTable},
+    format::{self, pack::PackTable},
     id::{PackId, SegmentId},
-    limits::{CONTROL_MAX_BYTES, INDEX_FLUSH_PACKS, MIB},
+    limits::INDEX_FLUSH_PACKS,
     progress::Progress,
     repo::layout,
-    store,
 };
 
 #[derive(Debug, Default)]
@@ -82,13 +81,9 @@ fn remember(
         if illegible.is_empty() {
             break;
         }
-        let name = layout::segment(id);
-        let object = match store::get_all(ground.store, &name, CONTROL_MAX_BYTES + MIB) {
-            Err(error) if error.is_not_found() => continue,
-            object => object?,
-        };
+        let Some(segment) = ground.segment(id)? else { continue };
         // One that can't be read says nothing.
-        let mut tables = Segment::open(ground.keys, id, &object).unwrap_or_default().packs;
+        let mut tables = segment.unwrap_or_default().packs;
         tables.retain(|table| match illegible.remove(&table.id) {
             Some(error) => {
                 repaired.remembered.push(strange(&table.id, error));

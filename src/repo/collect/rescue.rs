@@ -201,7 +201,7 @@ impl<'a, 'g> Mover<'a, 'g> {
                     let range = range.start as u64..range.end as u64;
                     match self.ground.store.get(&layout::pack(id), range) {
                         Ok(sealed) => sealed,
-                        Err(error) if super::ground::is_of_object(&error) => Bytes::new(),
+                        Err(error) if error.is_of_object() => Bytes::new(),
                         Err(error) => return Err(error.into()),
                     }
                 }

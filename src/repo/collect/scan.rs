@@ -15,14 +15,12 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::{Error, check::Fault, ground::Ground};
 use crate::{
-    format::{
-        self,
-        pack::{Codec, PackTable, Row},
-    },
+    format::pack::{Codec, PackTable, Row},
     id::{BlobId, PackId},
     limits::{CHECK_PACKS_AT_ONCE, CHECK_STEP_BYTES, DELTA_HOPS_MAX},
-    repo::layout,
-    seal, store,
+    repo::{layout, objects::at_fault},
+    seal,
+    store::{self, Name},
 };
 
 /// One pack, read from end to end.
@@ -86,9 +84,7 @@ fn read_pack(ground: &Ground, id: &PackId, size_bytes: u64) -> Result<Option<Rea
         Ok(Some(fault)) => read.fault = fault,
         Ok(None) => return Ok(None),
         Err(Error::Store(error)) if error.is_not_found() => return Ok(None),
-        Err(Error::Store(error)) if error.kind == store::ErrorKind::ShortObject => {
-            read.fault = Some(Fault::Table(format::Error::Truncated { what: "a pack" }));
-        }
+        Err(Error::Store(error)) => read.fault = Some(Fault::Table(at_fault("a pack", error)?)),
         Err(error) => return Err(error),
     }
     Ok(Some(read))
@@ -118,13 +114,26 @@ fn scan(
     let name = layout::pack(id);
     for (rows, range) in steps(&table) {
         let start = range.start;
-        let bytes = ground.store.get(&name, range)?;
-        hash.update(&bytes);
+        let bytes = match ground.store.get(&name, range) {
+            Err(error) if error.kind == store::ErrorKind::Unreadable => None,
+            bytes => Some(bytes?),
+        };
+        if let Some(bytes) = &bytes {
+            hash.update(bytes);
+        }
         for row in &table.rows[rows] {
             read.blobs += 1;
             let at = (u64::from(row.offset) - start) as usize;
-            let sealed = bytes.slice(at..at + row.stored_len as usize);
-            if !opens(ground, &table.salt, row, &sealed, &mut plain)? {
+            let sealed = match &bytes {
+                Some(bytes) => Some(bytes.slice(at..at + row.stored_len as usize)),
+                // Perhaps only the sector of another one is bad.
+                None => readable(ground, &name, row)?,
+            };
+            let is_good = match sealed {
+                Some(sealed) => opens(ground, &table.salt, row, &sealed, &mut plain)?,
+                None => false,
+            };
+            if !is_good {
                 bad.insert(row.id);
             }
         }
@@ -140,6 +149,15 @@ fn scan(
         // The damage is in no blob: between them, or in what is only read by people.
         (true, None) => (!whole).then_some(Fault::Hash),
     }))
+}
+
+/// One blob's bytes. `None`: they can't be read where they lie.
+fn readable(ground: &Ground, name: &Name, row: &Row) -> Result<Option<Bytes>, Error> {
+    let start = u64::from(row.offset);
+    match ground.store.get(name, start..start + u64::from(row.stored_len)) {
+        Err(error) if error.kind == store::ErrorKind::Unreadable => Ok(None),
+        bytes => Ok(Some(bytes?)),
+    }
 }
 
 /// Takes out of the table what lies beyond the end of a pack that is shorter than it says, and
@@ -187,7 +205,7 @@ fn opens(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::BlobKind, seal::PackSalt};
+    use crate::{format, id::BlobKind, seal::PackSalt};
 
     #[test]
     fn steps_are_the_whole_pack_and_cut_no_blob() {

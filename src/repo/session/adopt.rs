@@ -6,8 +6,7 @@ use super::Shared;
 use crate::{
     format::pack::{self, PackTable, Tail},
     id::PackId,
-    repo::{Error, Repository, catalog::PackNumber, layout},
-    store,
+    repo::{Error, Repository, catalog::PackNumber, layout, objects::at_fault},
 };
 
 /// So many tables are in memory at once.
@@ -45,12 +44,8 @@ impl Repository {
         let damaged = |source| Error::PackDamaged { pack: *id, source };
         let name = layout::pack(id);
         let get = |range| {
-            self.store().get(&name, range).map_err(|error| match error.kind {
-                store::ErrorKind::ShortObject => {
-                    damaged(crate::format::Error::Truncated { what: "a pack" })
-                }
-                _ => error.into(),
-            })
+            let read = self.store().get(&name, range);
+            read.map_err(|error| at_fault("a pack", error).map_or_else(Error::from, damaged))
         };
         let header = get(0..size_bytes.min(pack::HEADER_BYTES as u64))?;
         let salt = pack::read_header(&header).map_err(damaged)?;

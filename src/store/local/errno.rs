@@ -28,6 +28,16 @@ fn kind(error: &io::Error) -> ErrorKind {
     }
 }
 
+/// A sector that can't be read, a checksum of the file system's that is wrong: what a disk says of
+/// one object. (Of a disk that is gone it says the same of all.)
+pub fn wrap_read(error: io::Error, object: &str) -> Error {
+    let of_medium = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::NODATA, Errno::REMOTEIO];
+    if of_medium.iter().any(|errno| is(&error, *errno)) {
+        return Error::new(ErrorKind::Unreadable, "get", object).because(error);
+    }
+    wrap(error, "get", object)
+}
+
 pub fn wrap(error: io::Error, verb: &'static str, object: &str) -> Error {
     Error::new(kind(&error), verb, object).because(error)
 }

@@ -111,9 +111,6 @@ fn visibility_delay_seconds(root: &OwnedFd) -> io::Result<u64> {
     Ok(if [NFS, SMB, SMB2, CIFS, FUSE, NINE_P, CEPH].contains(&kind) { 120 } else { 0 })
 }
 
-const NOT_A_FILE: ErrorKind =
-    ErrorKind::Misbehaved { what: "something that is no regular file stands in its place" };
-
 impl std::fmt::Debug for LocalStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "LocalStore({})", self.path.display())
@@ -129,8 +126,8 @@ impl Store for LocalStore {
     fn get(&self, name: &Name, range: Range<u64>) -> Result<Bytes, Error> {
         self.read(name, range).map_err(|error| match error {
             ReadError::Short => Error::new(ErrorKind::ShortObject, "get", name.as_str()),
-            ReadError::NotAFile => Error::new(NOT_A_FILE, "get", name.as_str()),
-            ReadError::Io(error) => errno::wrap(error, "get", name.as_str()),
+            ReadError::NotAFile => Error::new(ErrorKind::NotAFile, "get", name.as_str()),
+            ReadError::Io(error) => errno::wrap_read(error, name.as_str()),
         })
     }
 
@@ -138,7 +135,7 @@ impl Store for LocalStore {
         let stat = statat(self.dirs.root(), name.as_str(), AtFlags::empty())
             .map_err(|error| errno::wrap(error.into(), "size", name.as_str()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::new(NOT_A_FILE, "size", name.as_str()));
+            return Err(Error::new(ErrorKind::NotAFile, "size", name.as_str()));
         }
         Ok(stat.st_size as u64)
     }
@@ -242,7 +239,7 @@ mod tests {
                 store.get(&name(object), 0..1).unwrap_err(),
                 store.size(&name(object)).unwrap_err(),
             ] {
-                assert_eq!(error.kind, NOT_A_FILE, "{object}");
+                assert_eq!(error.kind, ErrorKind::NotAFile, "{object}");
             }
         }
         assert_eq!(list_all(&store, "").unwrap(), [], "nor is it listed");

@@ -130,6 +130,12 @@ fn a_damaged_record_may_have_been_the_latest() {
         assert_eq!(said.code, 13, "{arguments:?}: {}", said.err);
         assert!(said.err.contains(&told), "{arguments:?}: {}", said.err);
     }
+    for arguments in [&["forget", "latest"][..], &["tag", "--add", "x", "latest~0"]] {
+        let said = desk.run(arguments);
+        assert_eq!(said.code, 13, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains("may be `latest"), "{arguments:?}: {}", said.err);
+    }
+    assert!(desk.json(&["snapshots", "--forgotten"]).as_array().unwrap().is_empty());
     assert_eq!(fs::read(desk.path("back/f")).unwrap(), b"old");
     desk.ok(&["restore", &old, "--target", "named"]);
 }
@@ -178,6 +184,49 @@ fn what_a_check_hints_at_ends_the_damage_of_a_pack() {
     assert!(hints.len() == 1 && hints[0].starts_with("`icecore prune` moves"), "{hints:?}");
     desk.ok(&["prune", "--yes"]);
     assert!(checked(&desk, 0).1.is_empty());
+}
+
+/// A disk that was not mounted while somebody checked.
+#[test]
+fn packs_that_are_back_are_damaged_no_more() {
+    let desk = Desk::with_snapshots();
+    fs::rename(desk.path("repository/packs"), desk.path("away")).unwrap();
+    fs::create_dir(desk.path("repository/packs")).unwrap();
+    let (out, _) = checked(&desk, 13);
+    assert!(out.contains("it is not there"), "{out}");
+    assert_eq!(desk.run(&["prune", "--yes"]).code, 13);
+    let records = || fs::read_dir(desk.path("repository/damaged")).unwrap().count();
+    assert_eq!(records(), 1, "what is known is not written down again");
+    fs::remove_dir_all(desk.path("repository/packs")).unwrap();
+    fs::rename(desk.path("away"), desk.path("repository/packs")).unwrap();
+    let out = desk.ok(&["check"]);
+    assert!(out.contains("found whole again: ") && out.contains("no damage found"), "{out}");
+    assert_eq!(records(), 0);
+    desk.ok(&["prune", "--yes"]);
+    desk.ok(&["restore", "latest", "--target", "back"]);
+}
+
+/// As a file of another program's that was copied over it.
+#[test]
+fn objects_larger_than_they_can_be_are_damage_and_no_end() {
+    let desk = Desk::with_snapshots();
+    let path = |name: &str| desk.path("repository").join(name);
+    let slot = fs::read_dir(path("snapshots")).unwrap().next().unwrap().unwrap().path();
+    let segment = fs::read_dir(path("index")).unwrap().next().unwrap().unwrap().path();
+    for path in [path("config"), path("keys/00"), path("tombstones/00"), segment, slot] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        file.unwrap().set_len(1 << 30).unwrap();
+    }
+    let snapshots = desk.run(&["snapshots"]);
+    assert!(snapshots.out.contains("\n1 snapshot\n"), "{}\n{}", snapshots.out, snapshots.err);
+    let (out, _) = checked(&desk, 13);
+    for name in ["config: ", "keys/00: ", "index/", "snapshots/"] {
+        assert!(out.contains(&format!("damaged: {name}")), "{name}\n{out}");
+    }
+    desk.ok(&["repair", "index"]);
+    let (out, _) = checked(&desk, 13);
+    assert!(!out.contains("damaged: config") && !out.contains("damaged: index/"), "{out}");
 }
 
 #[test]

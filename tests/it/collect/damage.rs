@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use icecore::{
     repo::{
-        collect::{Fault, ReadData},
+        collect::{Checked, Fault, ReadData},
         layout,
     },
-    store::{Name, get_all},
+    store::{self, Name, faulty::Faulty, get_all},
 };
 
 use super::{meanwhile::Meanwhile, *};
@@ -17,6 +17,10 @@ fn tamper(world: &World, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = get_all(&*world.memory, &name, 1 << 20).unwrap().to_vec();
     change(&mut bytes);
     world.memory.tamper(&name, bytes);
+}
+
+fn record(world: &World, checked: &Checked) {
+    collect::record_damage(&Ground::of(&world.repo()), checked).unwrap();
 }
 
 #[test]
@@ -31,20 +35,87 @@ fn a_flipped_bit_is_found_and_healed() {
     let Fault::Blobs(blobs) = &damaged.fault else { panic!("{checked:?}") };
     assert!(blobs.len() == 1 && victim.ends_with(&damaged.pack.to_string()));
     assert_eq!(checked.lost.len(), 1, "the snapshot can't have it");
-    let recorded = collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
-    assert_eq!(recorded, 1);
+    record(&world, &checked);
+    assert_eq!(world.names("damaged").len(), 1);
+    record(&world, &world.check(ReadData::All));
+    assert_eq!(world.names("damaged").len(), 1, "it is said already");
     // The same content is put again, since the bad copy does not count.
     let session = world.begin(&[]);
     let snapshot = world.fill(&session, 0..20);
     assert!(session.stats().blobs_new >= 1);
     session.commit(snapshot).unwrap();
-    assert!(world.check(ReadData::None).is_good());
+    let checked = world.check(ReadData::None);
+    assert!(checked.lost.is_empty() && checked.damaged.len() == 1, "told until it is gone");
     // A prune gives the damaged pack up, and with it the record.
     world.prune(&greedy());
     assert!(!world.names("packs").contains(&victim));
     assert_eq!(world.names("damaged"), [""; 0]);
     assert!(world.check(ReadData::All).is_good());
     assert_eq!(world.all_is_well(), 2);
+}
+
+/// Each pack that is back is judged for itself.
+#[test]
+fn what_was_said_of_a_pack_is_replaced_by_what_is_found() {
+    let world = World::new(3);
+    world.backup(0..40);
+    let names: Vec<Name> =
+        world.names("packs").iter().map(|name| Name::parse(name).unwrap()).collect();
+    let [whole, bad, gone] = &names[..3] else { panic!("{names:?}") };
+    let bytes = [whole, bad, gone].map(|name| get_all(&*world.memory, name, 1 << 20).unwrap());
+    for name in [whole, bad, gone] {
+        world.memory.remove(name).unwrap();
+    }
+    record(&world, &world.check(ReadData::None));
+    assert_eq!(world.names("damaged").len(), 1, "one record of all three");
+    world.memory.tamper(whole, bytes[0].to_vec());
+    world.memory.tamper(bad, bytes[1].to_vec());
+    tamper(&world, bad.as_str(), |bytes| bytes[500] ^= 1);
+    let checked = world.check(ReadData::None);
+    let name = |pack: &icecore::id::PackId| layout::pack(pack);
+    assert!(checked.whole_again().iter().map(name).eq([whole.clone()]));
+    record(&world, &checked);
+    let known = world.check(ReadData::None).known;
+    let said: BTreeSet<(Name, usize)> = (known.records().iter())
+        .map(|(_, record)| (name(&record.packs[0]), record.blobs.len()))
+        .collect();
+    assert_eq!(said, BTreeSet::from([(bad.clone(), 1), (gone.clone(), 0)]));
+    world.memory.tamper(bad, bytes[1].to_vec());
+    world.memory.tamper(gone, bytes[2].to_vec());
+    let checked = world.check(ReadData::None);
+    assert!(checked.is_good() && checked.whole_again().len() == 2);
+    record(&world, &checked);
+    assert_eq!(world.names("damaged"), [""; 0]);
+    assert_eq!(world.all_is_well(), 1);
+}
+
+#[test]
+fn a_bad_sector_is_the_damage_of_the_blob_that_lies_on_it() {
+    let world = World::new(4);
+    world.backup(0..20);
+    let faulty = Faulty::new(world.memory.clone());
+    let repo = world.repo_over(faulty.clone());
+    let reader = repo.reader().unwrap();
+    let below: &'static str = world.names("packs").swap_remove(0).leak();
+    faulty.arm(store::faulty::Fault::BadSectors { below, from: 500, to: 501 });
+    let check = || {
+        let reach = Lists(repo.reader().unwrap());
+        collect::check(&Ground::of(&repo), &reach, ReadData::All, &Progress::silent()).unwrap()
+    };
+    let checked = check();
+    let [damaged] = &checked.damaged[..] else { panic!("{checked:?}") };
+    let Fault::Blobs(blobs) = &damaged.fault else { panic!("{checked:?}") };
+    assert!(blobs.len() == 1 && checked.lost.len() == 1, "{checked:?}");
+    let read = |id: &icecore::id::BlobId| reader.read(icecore::id::BlobKind::Chunk, id);
+    assert!(read(blobs.first().unwrap()).unwrap_err().is_damage());
+    record(&world, &checked);
+    // What is needed can't be moved: the pack stays, and nothing is lost with it.
+    assert!(world.try_prune(&repo, &greedy()).is_err());
+    faulty.disarm();
+    let checked = check();
+    assert!(checked.is_good() && checked.whole_again().len() == 1);
+    record(&world, &checked);
+    assert_eq!((world.names("damaged").len(), world.all_is_well()), (0, 1));
 }
 
 #[test]
@@ -119,7 +190,7 @@ fn a_pack_whose_own_table_rots_has_lost_nothing_and_goes_with_the_next_prune() {
         assert!(of_table(&damaged.fault) && packs[0].ends_with(&damaged.pack.to_string()));
         assert!(checked.lost.is_empty() && checked.unwalked.is_empty(), "{checked:?}");
         assert!(checked.bad_blobs().is_empty() && !checked.is_good());
-        collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+        record(&world, &checked);
         let repo = world.repo();
         collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
     }
@@ -149,7 +220,7 @@ fn a_pack_that_has_grown_has_lost_nothing_and_goes_with_the_next_prune() {
             assert!(victim.ends_with(&damaged.pack.to_string()) && damaged.fault.is_harmless());
             assert!(matches!(damaged.fault, Fault::Size { .. }), "{damaged:?}");
             assert!(checked.lost.is_empty() && checked.unwalked.is_empty(), "{checked:?}");
-            collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+            record(&world, &checked);
             let repo = world.repo();
             collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
         }
@@ -178,7 +249,7 @@ fn a_pack_that_is_cut_short_has_lost_what_is_cut() {
     assert!(!damaged.fault.is_harmless() && checked.blobs_read == 2, "{checked:?}");
     assert!(!lost.is_empty() && lost.len() == bad.len(), "{checked:?}");
     assert!(lost.iter().all(|blob| bad.contains(blob)) && checked.bad_blobs() == *bad);
-    collect::record_damage(&Ground::of(&world.repo()), &checked).unwrap();
+    record(&world, &checked);
     // What is cut is put again, and no more than that.
     let session = world.begin(&[]);
     let snapshot = world.fill(&session, 0..40);
