@@ -99,6 +99,7 @@ fn of_repository(error: &repo::Error) -> Option<Meaning> {
             say(Exit::Failed, "run it again: what was stored is found and not sent again")
         }
         Store(error) => of_store(error),
+        Before(error) => of_repository(error),
         Cache(_) => say(Exit::Failed, NO_ROOM_FOR_CACHE),
         error if error.is_damage() => say(Exit::Damaged, CHECK),
         _ => None,
@@ -129,7 +130,7 @@ fn of_collector(error: &collect::Error) -> Option<Meaning> {
     use collect::Error::*;
     match error {
         Store(error) => of_store(error),
-        Cache(_) => say(Exit::Failed, NO_ROOM_FOR_CACHE),
+        Cache(_) | TornCache => say(Exit::Failed, NO_ROOM_FOR_CACHE),
         Unreadable { .. } => say(
             Exit::Damaged,
             "nothing was deleted. `icecore check` names all that is damaged; from a copy of the \

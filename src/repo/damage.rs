@@ -1,6 +1,6 @@
 //! Copies of blobs that a check has found bad: nobody builds on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     format::gc::Damaged,
@@ -15,6 +15,8 @@ pub struct KnownDamage {
     copies: BTreeSet<(PackId, BlobId)>,
     anywhere: BTreeSet<BlobId>,
     records: Vec<(Name, Damaged)>,
+    /// Which records name a pack.
+    by_pack: BTreeMap<PackId, Vec<usize>>,
 }
 
 impl KnownDamage {
@@ -42,21 +44,27 @@ impl KnownDamage {
                 record.packs.iter().for_each(|pack| self.add_found(*pack, &record.blobs))
             }
         }
+        for pack in &record.packs {
+            self.by_pack.entry(*pack).or_default().push(self.records.len());
+        }
         self.records.push((name, record));
     }
 
-    /// The packs that records name.
-    pub fn named_packs(&self) -> BTreeSet<PackId> {
-        self.records.iter().flat_map(|(_, record)| &record.packs).copied().collect()
+    pub fn names(&self, pack: &PackId) -> bool {
+        self.by_pack.contains_key(pack)
+    }
+
+    /// The packs that records name, each with whether one speaks of blobs in it.
+    pub fn named_packs(&self) -> impl Iterator<Item = (&PackId, bool)> {
+        let speaks = |at: &usize| !self.records[*at].1.blobs.is_empty();
+        self.by_pack.iter().map(move |(pack, records)| (pack, records.iter().any(speaks)))
     }
 
     /// Whether a record says just this: of `blobs` in this pack, or when there are none of all in
     /// it.
     pub fn says(&self, pack: &PackId, blobs: &BTreeSet<BlobId>) -> bool {
-        let is_it = |record: &Damaged| {
-            record.packs.contains(pack) && record.blobs.iter().copied().eq(blobs.iter().copied())
-        };
-        self.records.iter().any(|(_, record)| is_it(record))
+        let is_it = |at: &usize| self.records[*at].1.blobs.iter().eq(blobs);
+        self.by_pack.get(pack).is_some_and(|records| records.iter().any(is_it))
     }
 
     /// What records say of these packs counts no more: they have been read since. The records stay.

@@ -1,6 +1,6 @@
 //! What can go wrong with a repository.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use crate::{
     format,
@@ -77,6 +77,9 @@ pub enum Error {
     Fenced { sid: Sid, by: String, reason: String },
     #[error("another session has committed as {sid}")]
     SlotTaken { sid: Sid },
+    /// Of a session that has failed before, with what stopped it.
+    #[error(transparent)]
+    Before(Arc<Error>),
     #[error("the session has stopped after an error")]
     Stopped,
 }
@@ -94,6 +97,9 @@ impl Error {
     /// The repository itself is damaged, as opposed to out of reach or in use wrongly.
     pub fn is_damage(&self) -> bool {
         use Error::*;
+        if let Before(error) = self {
+            return error.is_damage();
+        }
         matches!(
             self,
             Damaged { .. }

@@ -25,6 +25,8 @@ pub struct Draft {
     old_content: bool,
     /// It may have come with extended attributes.
     old_xattrs: bool,
+    /// It was a file that somebody uses, with these permissions.
+    taken: Option<u32>,
 }
 
 /// The name beside `name` under which it grows. It depends on the directory as well, so that a
@@ -87,7 +89,9 @@ impl Draft {
                 .map_err(|errno| Error::of("rename back", errno))?;
             return Err(Error::Changed);
         }
-        Ok(Some(Draft::new(dir, name, temporary, fd.into()).with_content()))
+        let mut draft = Draft::new(dir, name, temporary, fd.into()).with_content();
+        draft.taken = Some(found.mode);
+        Ok(Some(draft))
     }
 
     fn new(dir: &Dir, name: Name<'_>, temporary: Vec<u8>, file: File) -> Self {
@@ -99,6 +103,7 @@ impl Draft {
             keep: false,
             old_content: false,
             old_xattrs: false,
+            taken: None,
         }
     }
 
@@ -110,6 +115,17 @@ impl Draft {
     /// It may hold bytes from before that are right already.
     pub fn is_reused(&self) -> bool {
         self.old_content
+    }
+
+    /// A file that was taken, and can't be made what it should be, has its name and permissions
+    /// again: what could be written in it is, and the rest is as it was. True if it was one.
+    pub fn give_back(&self) -> Result<bool, Error> {
+        let Some(mode) = self.taken else { return Ok(false) };
+        let (from, to) = (self.temporary.as_slice(), &*self.name);
+        renameat_with(self.dir.fd(), from, self.dir.fd(), to, RenameFlags::NOREPLACE)
+            .map_err(|errno| Error::of("rename back", errno))?;
+        fchmod(&self.file, Mode::from_raw_mode(mode)).map_err(|errno| Error::of("chmod", errno))?;
+        Ok(true)
     }
 
     /// From now on a dropped draft is removed: nothing in it is worth keeping.

@@ -14,6 +14,7 @@ use std::{
 
 use icecore::{
     ambient::Ambient,
+    format::entry::{self, Entry},
     id::BlobKind,
     progress::Progress,
     repo::{self, InitOptions, OpenOptions, Repository},
@@ -25,7 +26,7 @@ use icecore::{
         faulty::{Fault, Faulty},
         memory::MemoryStore,
     },
-    tree::Root,
+    tree::{self, Root},
     verbs::{
         backup::{self, Source, backup},
         mount::{self, Shelved, mount},
@@ -283,9 +284,33 @@ fn a_store_that_is_full_ends_a_backup_whatever_is_on_its_way() {
         fs::write(world.source().join(number.to_string()), content).unwrap();
     }
     let (told, ended) = std::sync::mpsc::channel();
-    std::thread::spawn(move || told.send(world.try_back_up().is_err()));
+    std::thread::spawn(move || told.send(world.try_back_up().unwrap_err()));
     let failed = ended.recv_timeout(std::time::Duration::from_secs(120));
-    assert_eq!(failed, Ok(true), "it ends, and with an error");
+    let error: Box<dyn std::error::Error> = failed.expect("it ends").into();
+    let causes = std::iter::successors(Some(&*error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    assert!(causes.last().unwrap().ends_with("no space left"), "{causes:?}");
+}
+
+#[test]
+fn a_directory_above_the_roots_changes_with_its_mode_and_not_with_its_times() {
+    let world = World::new();
+    fs::create_dir(world.source()).unwrap();
+    let above = world.temp.path();
+    let stored = || {
+        let key = entry::key_of_path(above.as_os_str().as_bytes()).unwrap();
+        let value = tree::get(&world.repo.reader().unwrap(), &world.root(), &key).unwrap();
+        Entry::decode(&value.unwrap().head).unwrap()
+    };
+    fs::set_permissions(above, fs::Permissions::from_mode(0o755)).unwrap();
+    world.back_up();
+    let first = stored();
+    fs::write(above.join("beside"), "x").unwrap();
+    world.back_up();
+    assert_eq!(stored(), first);
+    fs::set_permissions(above, fs::Permissions::from_mode(0o700)).unwrap();
+    world.back_up();
+    assert_eq!((first.mode, stored().mode), (0o755, 0o700));
 }
 
 #[test]

@@ -198,6 +198,9 @@ impl Entry {
             mtime: self.mtime,
             ctime: self.ctime,
             inode: self.inode,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
         }
     }
 }

@@ -23,9 +23,19 @@ pub struct StatKey {
     pub mtime: Time,
     pub ctime: Time,
     pub inode: u64,
+    /// Permission bits, 07777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
 impl StatKey {
+    /// Of a directory that others keep things in, too: its times and its place say nothing.
+    pub fn is_same_but_for_content(&self, other: &StatKey) -> bool {
+        let of = |key: &StatKey| (key.file_type, key.mode, key.uid, key.gid);
+        of(self) == of(other)
+    }
+
     pub fn of(stat: &Stat) -> StatKey {
         StatKey {
             file_type: stat.file_type,
@@ -33,6 +43,9 @@ impl StatKey {
             mtime: stat.mtime,
             ctime: stat.ctime,
             inode: stat.inode,
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
         }
     }
 
@@ -46,6 +59,9 @@ impl StatKey {
             mtime: time(known.t)?,
             ctime: time(known.c)?,
             inode: known.i,
+            mode: known.m,
+            uid: known.u,
+            gid: known.g,
         })
     }
 }
@@ -366,6 +382,9 @@ struct Known {
     t: Pair,
     c: Pair,
     i: u64,
+    m: u32,
+    u: u32,
+    g: u32,
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The catalog as it is at one moment, its rows numbered, for those who mark them in bitmaps.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use roaring::RoaringBitmap;
 
@@ -24,6 +27,9 @@ pub struct Frozen {
     places: Vec<(u32, Arc<Table>)>,
     deltas: Vec<Arc<Table>>,
     packs: Vec<PackInfo>,
+    /// A row could not be read: not every copy that was asked for was given.
+    torn: AtomicBool,
+    torn_catalog: Arc<AtomicBool>,
 }
 
 impl Catalog {
@@ -37,7 +43,9 @@ impl Catalog {
             next = next.checked_add(u32::try_from(named.table.len()).ok()?)?;
         }
         let deltas = state.deltas.iter().map(|named| named.table.clone()).collect();
-        Some(Frozen { places, deltas, packs: state.packs.clone() })
+        let packs = state.packs.clone();
+        let torn = AtomicBool::new(false);
+        Some(Frozen { places, deltas, packs, torn, torn_catalog: self.torn.clone() })
     }
 }
 
@@ -59,7 +67,7 @@ impl Frozen {
         let mut found = Vec::new();
         for (first, table) in &self.places {
             for (number, bytes) in table.find_numbered(&prefix) {
-                let Some(place) = entry::decode_place(&bytes) else { continue };
+                let Some(place) = self.whole(entry::decode_place(&bytes)) else { continue };
                 let base = if place.is_delta() { self.base(&prefix, &place) } else { None };
                 let pack = self.packs.get(place.pack as usize);
                 if let (Some(row), Some(pack)) = (place.row(id, base), pack) {
@@ -73,7 +81,22 @@ impl Frozen {
 
     fn base(&self, prefix: &Prefix, place: &Place) -> Option<(BlobId, u16)> {
         let key = place.delta_key(prefix);
-        entry::decode_delta(&self.deltas.iter().find_map(|table| table.find(&key).next())?)
+        let row = self.deltas.iter().find_map(|table| table.find(&key).next())?;
+        self.whole(entry::decode_delta(&row))
+    }
+
+    fn whole<T>(&self, decoded: Option<T>) -> Option<T> {
+        if decoded.is_none() {
+            self.torn.store(true, Relaxed);
+            self.torn_catalog.store(true, Relaxed);
+        }
+        decoded
+    }
+
+    /// Whether there were rows that could not be read. The catalog makes its tables again when it
+    /// is brought up to the index next.
+    pub fn is_torn(&self) -> bool {
+        self.torn.load(Relaxed)
     }
 
     pub fn pack(&self, number: PackNumber) -> Option<&PackInfo> {

@@ -66,7 +66,7 @@ pub struct Catalog {
     /// One update at a time.
     turn: Mutex<()>,
     /// A row's check failed: the tables are made again at the next chance.
-    torn: AtomicBool,
+    torn: Arc<AtomicBool>,
     on_private: Option<OnPrivate>,
 }
 
@@ -110,7 +110,7 @@ impl Catalog {
         Ok(Catalog {
             state: RwLock::new(state),
             turn: Mutex::new(()),
-            torn: AtomicBool::new(false),
+            torn: Arc::default(),
             on_private,
         })
     }

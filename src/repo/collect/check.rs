@@ -5,21 +5,19 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use rayon::prelude::*;
-
 use super::{
     Error, Reach, Strange,
+    compare::{Compared, check_index, compare_with_index, named_again},
     ground::{Ground, Slots},
     marks::{Marks, Present},
     scan::read_packs,
-    survey,
 };
 use crate::{
     format::{
         self,
         snapshot::{NamedRoot, Snapshot},
     },
-    id::{BlobId, BlobKind, PackId, SegmentId, Sid},
+    id::{BlobId, BlobKind, PackId, Sid},
     progress::{Progress, Trouble},
     repo::{KnownDamage, layout},
 };
@@ -145,6 +143,15 @@ pub fn check(
     read_data: ReadData,
     progress: &Progress,
 ) -> Result<Checked, Error> {
+    ground.with_whole_cache(|| check_once(ground, reach, read_data, progress))
+}
+
+fn check_once(
+    ground: &Ground,
+    reach: &dyn Reach,
+    read_data: ReadData,
+    progress: &Progress,
+) -> Result<Checked, Error> {
     let mut checked = Checked::default();
     progress.phase("checking packs");
     // Packs after snapshots: what a snapshot needs was there before it.
@@ -155,11 +162,10 @@ pub fn check(
     checked.packs = sizes.len() as u64;
     let Compared { bad, resized, unindexed } = compare_with_index(ground, &sizes, &mut checked)?;
     let damage = ground.known_damage(&mut checked.strange)?;
-    // Of packs of another size it is always found out what is whole in them, and of those that an
-    // earlier check found damaged whether they still are: a disk may have been put back.
+    // Of packs of another size it is always found out what is whole in them.
     let mut chosen = choose(ground, &sizes, read_data);
     chosen.extend(resized);
-    chosen.extend(damage.named_packs().iter().filter(|id| sizes.contains_key(*id)));
+    chosen.extend(named_again(ground, &damage, &sizes, &mut checked)?);
     chosen.retain(|id| !bad.contains(id));
     let chosen: Vec<_> = chosen.into_iter().map(|id| (id, sizes[&id])).collect();
     let mut needs = Needs { ground, slots, damage, sizes };
@@ -173,20 +179,6 @@ pub fn check(
     }
     checked.known = needs.damage;
     but_for_forgotten(ground, checked, hidden)
-}
-
-/// Reads the segments that the cache on this machine knows already: others have to read them.
-fn check_index(ground: &Ground, strange: &mut Vec<Strange>) -> Result<(), Error> {
-    let ids: Vec<SegmentId> = ground.list(layout::INDEX)?.iter().filter_map(layout::id).collect();
-    let read = |id: &SegmentId| -> Result<Option<Strange>, Error> {
-        let object = layout::segment(id).to_string();
-        let error = ground.segment(id)?.and_then(Result::err);
-        Ok(error.map(|error| Strange { object, error }))
-    };
-    let found: Vec<Option<Strange>> = ids.par_iter().map(read).collect::<Result<_, _>>()?;
-    let told: BTreeSet<String> = strange.iter().map(|strange| strange.object.clone()).collect();
-    strange.extend(found.into_iter().flatten().filter(|found| !told.contains(&found.object)));
-    Ok(())
 }
 
 /// Whether there is still no slot, of any kind, and nobody at work: in this order, since a session
@@ -206,18 +198,19 @@ fn check_needs(
     checked: &mut Checked,
 ) -> Result<(), Error> {
     let until = Until { reach, progress, stop: &AtomicBool::new(false) };
+    needs.damage.acquit(&checked.judged);
     if chosen.is_empty() {
         progress.phase("checking snapshots");
         return needs.check(&until, checked);
     }
-    let before = checked.damaged.len();
+    let (before, judged) = (checked.damaged.len(), checked.judged.len());
     // Trees are walked meanwhile, as if all packs were good: nearly always they are.
     let met = beside(needs, reach, progress, |stop| {
         let read = read_all(needs, chosen, progress, checked);
         stop.store(read.is_err(), Relaxed);
         read
     })?;
-    if checked.damaged.len() == before && checked.judged.is_empty() {
+    if (checked.damaged.len(), checked.judged.len()) == (before, judged) {
         (checked.lost, checked.unwalked) = met;
         return Ok(());
     }
@@ -367,9 +360,8 @@ fn read_all(
     progress.phase("reading packs");
     progress.expect(chosen.len() as u64, total);
     let before = checked.damaged.len();
-    let named = needs.damage.named_packs();
     read_packs(needs.ground, chosen, |read| {
-        checked.judged.extend(named.get(&read.id));
+        checked.judged.extend(Some(read.id).filter(|id| needs.damage.names(id)));
         checked.packs_read += 1;
         checked.bytes_read += read.bytes;
         checked.blobs_read += read.blobs;
@@ -387,62 +379,6 @@ fn read_all(
     }
     checked.damaged[before..].sort_by_key(|damaged| damaged.pack);
     Ok(())
-}
-
-/// The packs that are not as the index says.
-#[derive(Default)]
-struct Compared {
-    /// Nothing in them can be used.
-    bad: BTreeSet<PackId>,
-    /// Of another size: they must be read to know more.
-    resized: BTreeSet<PackId>,
-    /// No index names them.
-    unindexed: Vec<PackId>,
-}
-
-fn compare_with_index(
-    ground: &Ground,
-    sizes: &BTreeMap<PackId, u64>,
-    checked: &mut Checked,
-) -> Result<Compared, Error> {
-    let sets = ground.sets()?;
-    let condemned: BTreeSet<&PackId> = sets.values().flat_map(|set| &set.packs).collect();
-    let is_missing = |id: &PackId| !sizes.contains_key(id) && !condemned.contains(id);
-    if ground.catalog.live_packs().iter().any(|(_, info)| is_missing(&info.id)) {
-        // A collector that has done all its work since the index was read: it took them out of
-        // the index first.
-        ground.wait_for_visibility();
-        ground.load_index(&mut checked.strange)?;
-    }
-    let mut compared = Compared::default();
-    for (_, info) in ground.catalog.live_packs() {
-        match sizes.get(&info.id) {
-            Some(listed) if *listed == info.size_bytes => {}
-            Some(_) => drop(compared.resized.insert(info.id)),
-            None if is_missing(&info.id) && !ground.has(&layout::pack(&info.id))? => {
-                compared.bad.insert(info.id);
-                checked.damaged.push(DamagedPack { pack: info.id, fault: Fault::Missing });
-            }
-            // A collector at work deletes packs before it is done with the index of its set; and
-            // some were put since the listing.
-            None => {}
-        }
-    }
-    if sizes.keys().any(|id| !ground.catalog.is_live(id)) {
-        // Perhaps only since it was read: whoever put them indexes them next.
-        ground.load_index(&mut Vec::new())?;
-    }
-    for (id, size_bytes) in sizes.iter().filter(|(id, _)| !ground.catalog.is_live(id)) {
-        let Some(table) = ground.table_of(id, *size_bytes)? else { continue };
-        checked.unindexed += 1;
-        compared.unindexed.push(*id);
-        if let Err(error) = table {
-            compared.bad.insert(*id);
-            checked.damaged.push(DamagedPack { pack: *id, fault: Fault::Table(error) });
-        }
-    }
-    survey::adopt_packs(ground, sizes, false, &mut Vec::new())?;
-    Ok(compared)
 }
 
 fn choose(ground: &Ground, sizes: &BTreeMap<PackId, u64>, read_data: ReadData) -> BTreeSet<PackId> {

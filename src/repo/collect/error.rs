@@ -18,6 +18,8 @@ pub enum Error {
     Repo(#[from] repo::Error),
     #[error("the cache can't be used")]
     Cache(#[from] io::Error),
+    #[error("rows of the cache can't be read")]
+    TornCache,
     #[error("{object} can't be read, and what it says must be known")]
     Unreadable {
         object: String,

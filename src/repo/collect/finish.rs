@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     format::{
+        self,
         gc::{CondemnedSet, SetId},
         index,
         pack::PackTable,
@@ -55,7 +56,11 @@ pub(super) fn reindex(
     let mut seen = BTreeSet::new();
     for (id, _) in must.into_iter().chain(may) {
         let Some(segment) = ground.segment(&id)? else { continue };
-        // One that can't be read any more says nothing; its packs' tables are read next time.
+        if matches!(segment, Err(format::Error::Unreadable { .. })) {
+            // The next run may read it: only it may know what is in a pack.
+            continue;
+        }
+        // One that is damaged says nothing; its packs' tables are read next time.
         for table in segment.unwrap_or_default().packs {
             if !without.contains(&table.id) && seen.insert(table.id) {
                 bytes += index::table_bytes(&table);

@@ -1,6 +1,6 @@
 //! What a collector stands on: the store, its sealed records, and the catalog kept up with them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io::ErrorKind, time::Duration};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -218,6 +218,32 @@ impl<'a> Ground<'a> {
     /// Brings the catalog up to the index as it is now. Segments that can't be read are named:
     /// what they spoke of is found in the packs' own tables.
     pub(super) fn load_index(&self, strange: &mut Vec<Strange>) -> Result<(), Error> {
+        let before = strange.len();
+        match self.load_once(strange) {
+            // A table of the cache that was to be merged is torn: now all are made again.
+            Err(Error::Cache(error)) if error.kind() == ErrorKind::InvalidData => {
+                strange.truncate(before);
+                self.load_once(strange)
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// Does `work`, and once more with tables made anew when those of the cache are torn.
+    pub(super) fn with_whole_cache<T>(
+        &self,
+        mut work: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match work() {
+            Err(Error::TornCache) => {
+                self.load_index(&mut Vec::new())?;
+                work()
+            }
+            done => done,
+        }
+    }
+
+    fn load_once(&self, strange: &mut Vec<Strange>) -> Result<(), Error> {
         let list = || -> Result<HashSet<SegmentId>, Error> {
             Ok(self.list(layout::INDEX)?.iter().filter_map(layout::id).collect())
         };

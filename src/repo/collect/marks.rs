@@ -121,7 +121,12 @@ impl Marks {
                 }
             }
         }
-        Ok(marks)
+        marks.whole()
+    }
+
+    /// What was not found in a torn cache may be anywhere.
+    fn whole(self) -> Result<Marks, Error> {
+        if self.frozen.is_torn() { Err(Error::TornCache) } else { Ok(self) }
     }
 
     /// The marks, if everything was found that the roots need. A forgotten one may lack some: an
@@ -221,8 +226,12 @@ impl Marks {
     }
 
     /// Whether the blob was reached, itself or as a base: then the number that stands for it.
-    pub fn reached_row(&self, id: &BlobId) -> Option<u32> {
-        let first = self.frozen.copies(id).iter().map(|copy| copy.row).min()?;
-        (self.reached.contains(first) || self.bases.contains(first)).then_some(first)
+    pub fn reached_row(&self, id: &BlobId) -> Result<Option<u32>, Error> {
+        let first = self.frozen.copies(id).iter().map(|copy| copy.row).min();
+        if self.frozen.is_torn() {
+            return Err(Error::TornCache);
+        }
+        let is_reached = |row: &u32| self.reached.contains(*row) || self.bases.contains(*row);
+        Ok(first.filter(is_reached))
     }
 }

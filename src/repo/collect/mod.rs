@@ -5,6 +5,7 @@
 
 mod check;
 mod choose;
+mod compare;
 mod drain;
 mod error;
 mod finish;

@@ -1,6 +1,6 @@
 //! What a check has found, written down for all who come after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checked, DamagedPack, Error, ground::Ground};
 use crate::{
@@ -38,14 +38,13 @@ pub fn record_damage(ground: &Ground, checked: &Checked) -> Result<(), Error> {
 
 /// After what is to be said now has been: at no moment less is known.
 fn take_back(ground: &Ground, checked: &Checked) -> Result<(), Error> {
+    let found: BTreeMap<&PackId, &DamagedPack> =
+        checked.damaged.iter().map(|damaged| (&damaged.pack, damaged)).collect();
     for (name, record) in checked.known.records() {
         let still = |pack: &&PackId| {
-            let found = checked.damaged.iter().find(|damaged| damaged.pack == **pack);
-            let is_so = |found: &DamagedPack| {
-                let blobs = stated(found.fault.bad_blobs());
-                blobs.into_iter().eq(record.blobs.iter().copied())
-            };
-            !checked.judged.contains(*pack) || found.is_some_and(is_so)
+            let is_so =
+                |found: &&DamagedPack| stated(found.fault.bad_blobs()).iter().eq(&record.blobs);
+            !checked.judged.contains(*pack) || found.get(*pack).is_some_and(is_so)
         };
         let packs: Vec<PackId> = record.packs.iter().filter(still).copied().collect();
         if packs.len() == record.packs.len() {

@@ -82,7 +82,10 @@ fn remember(
             break;
         }
         let Some(segment) = ground.segment(id)? else { continue };
-        // One that can't be read says nothing.
+        if let Err(source @ format::Error::Unreadable { .. }) = segment {
+            return Err(Error::unreadable(&layout::segment(id), source));
+        }
+        // One that is damaged says nothing.
         let mut tables = segment.unwrap_or_default().packs;
         tables.retain(|table| match illegible.remove(&table.id) {
             Some(error) => {

@@ -76,7 +76,7 @@ pub(super) fn look(
             match table {
                 None => {}
                 Some(Ok(table)) => {
-                    let needed = needed(ground, marks, (&outside, &anywhere), table, &mut taken);
+                    let needed = needed(ground, marks, (&outside, &anywhere), table, &mut taken)?;
                     rows += needed.rows.len();
                     look.needed.push(needed);
                 }
@@ -100,19 +100,21 @@ fn needed(
     (outside, anywhere): (&Present, &Present),
     table: PackTable,
     taken: &mut RoaringBitmap,
-) -> Needed {
-    let PackTable { id: pack, salt, size_bytes, mut rows } = table;
-    rows.retain(|row| {
-        let Some(place) = marks.reached_row(&row.id) else { return false };
+) -> Result<Needed, Error> {
+    let PackTable { id: pack, salt, size_bytes, rows: all } = table;
+    let mut rows = Vec::new();
+    for row in all {
+        let Some(place) = marks.reached_row(&row.id)? else { continue };
         let may_go = match marks::depth(ground.catalog, outside, &row.id) {
             None => false,
             Some(0) => true,
             Some(later) => marks::depth(ground.catalog, anywhere, &row.id) >= Some(later),
         };
-        !may_go && taken.insert(place)
-    });
-    rows.shrink_to_fit();
-    Needed { pack, salt, size_bytes, rows }
+        if !may_go && taken.insert(place) {
+            rows.push(row);
+        }
+    }
+    Ok(Needed { pack, salt, size_bytes, rows })
 }
 
 /// A blob on its way from one pack to another.

@@ -156,7 +156,7 @@ pub fn plan(
     progress: &Progress,
 ) -> Result<Plan, Error> {
     let again = || plan_once(ground, reach, options, progress);
-    unless_forgotten(ground, options, &BTreeMap::new(), again)
+    ground.with_whole_cache(|| unless_forgotten(ground, options, &BTreeMap::new(), again))
 }
 
 /// Does `work` again when it failed on a snapshot that was forgotten meanwhile, and may have been

@@ -102,8 +102,8 @@ pub(super) struct Shared {
     behind: behind::Behind,
     open_packs: [Mutex<Option<Arc<PackCell>>>; place::OPEN_PACKS],
     uploads: upload::Uploads,
-    /// The first failure of a worker, until somebody takes it.
-    failure: Mutex<Option<Error>>,
+    /// The first failure: everybody hears of it.
+    failure: Mutex<Option<Arc<Error>>>,
     failed: AtomicBool,
     counters: Counters,
 }
@@ -266,13 +266,15 @@ impl Shared {
 
     /// Steps 2 to 4: condemned sets, index, packs, and what the parents are good for.
     fn look_around(&self) -> Result<(), Error> {
-        let mut knowledge = Knowledge::learn(&self.repo)?;
+        // Held to the end: a heartbeat in between would promise that sets were seen which this
+        // knowledge lacks, and collectors would delete what the session builds on.
+        let mut known = self.knowledge.write().expect("no code panics changing it");
+        *known = Knowledge::learn(&self.repo)?;
         self.repo.refresh()?;
-        let orphans = knowledge.learn_packs(&self.repo)?;
+        let orphans = known.learn_packs(&self.repo)?;
         let adopted = self.adopt(&orphans)?;
-        knowledge.usable.extend(adopted);
-        *self.reuse.lock().expect("no code panics holding it") = self.judge(&knowledge)?;
-        *self.knowledge.write().expect("no code panics changing it") = knowledge;
+        known.usable.extend(adopted);
+        *self.reuse.lock().expect("no code panics holding it") = self.judge(&known)?;
         Ok(())
     }
 
@@ -372,25 +374,19 @@ impl Shared {
         self.reader.open(&pack, &row, &sealed, hops, &bases)
     }
 
-    /// The first caller hears what went wrong; all others that it did.
     fn check_failure(&self) -> Result<(), Error> {
         if !self.failed.load(SeqCst) {
             return Ok(());
         }
-        Err(self.take_failure())
-    }
-
-    fn take_failure(&self) -> Error {
-        let mut failure = self.failure.lock().expect("no code panics holding it");
-        failure.take().unwrap_or(Error::Stopped)
+        let failure = self.failure.lock().expect("no code panics holding it");
+        Err(failure.clone().map_or(Error::Stopped, Error::Before))
     }
 
     /// Something that was promised to others did not come about: nothing may be committed.
     fn fail(&self, error: Error) {
         let mut failure = self.failure.lock().expect("no code panics holding it");
-        if !self.failed.swap(true, SeqCst) {
-            *failure = Some(error);
-        }
+        failure.get_or_insert_with(|| Arc::new(error));
+        self.failed.store(true, SeqCst);
     }
 }
 

@@ -1,9 +1,6 @@
 //! A blob's way into a pack: name, look up, squeeze, seal.
 
-use std::sync::{
-    Arc, MutexGuard, TryLockError,
-    atomic::Ordering::{Relaxed, SeqCst},
-};
+use std::sync::{Arc, MutexGuard, TryLockError, atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
 
@@ -112,12 +109,15 @@ impl Shared {
             return Ok(false);
         }
         let blob = Blob { kind: BlobKind::Chunk, id: *id, plain, like: None, turn: None };
-        let stored = self.store(&blob).map_err(|error| {
-            // Other threads may have been told that the blob is here.
-            self.claims.release(id);
-            self.failed.store(true, SeqCst);
-            if matches!(error, Error::Stopped) { self.take_failure() } else { error }
-        })?;
+        let stored = match self.store(&blob) {
+            Ok(stored) => stored,
+            Err(error) => {
+                // Other threads may have been told that the blob is here.
+                self.claims.release(id);
+                self.fail(error);
+                return self.check_failure().map(|()| false);
+            }
+        };
         self.counters.bytes_added_packed.fetch_add(u64::from(stored), Relaxed);
         Ok(true)
     }
@@ -215,9 +215,7 @@ impl Shared {
         // ones and those in upload, however many threads write.
         let mut open = self.open_pack(kind, id);
         loop {
-            if self.failed.load(SeqCst) {
-                return Err(Error::Stopped);
-            }
+            self.check_failure()?;
             if open.is_none() {
                 // Else there were one more in memory, beside those that wait for the store.
                 self.uploads.wait_until_free();

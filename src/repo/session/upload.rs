@@ -217,10 +217,14 @@ impl Shared {
             progress.rows = 0;
             std::mem::take(&mut progress.stored)
         };
-        let numbers = self.put_segments(&tables).inspect_err(|_| {
-            // The tables are in no segment, and nobody holds them any more.
-            self.failed.store(true, SeqCst);
-        })?;
+        let numbers = match self.put_segments(&tables) {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                // The tables are in no segment, and nobody holds them any more.
+                self.fail(error);
+                return self.check_failure();
+            }
+        };
         {
             let mut knowledge = self.knowledge.write().expect("no code panics changing it");
             for number in numbers {
@@ -254,7 +258,9 @@ impl Shared {
         self.hand_over_all();
         self.uploads.wait_until_stored();
         self.check_failure()?;
-        self.index()
+        self.index()?;
+        // The heart may have been writing the index, and failed just now.
+        self.check_failure()
     }
 }
 

@@ -127,6 +127,10 @@ impl Store for LocalStore {
         self.read(name, range).map_err(|error| match error {
             ReadError::Short => Error::new(ErrorKind::ShortObject, "get", name.as_str()),
             ReadError::NotAFile => Error::new(ErrorKind::NotAFile, "get", name.as_str()),
+            // Over a network it may be the network that failed.
+            ReadError::Io(error) if self.visibility_delay_seconds > 0 => {
+                errno::wrap(error, "get", name.as_str())
+            }
             ReadError::Io(error) => errno::wrap_read(error, name.as_str()),
         })
     }

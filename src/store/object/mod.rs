@@ -82,6 +82,10 @@ impl ObjectStore {
             start: Instant::now(),
             up,
         };
+        Path::parse(&at.prefix).map_err(|error| {
+            let why = "no key of an object begins like this";
+            fail(ErrorKind::BadLocation { why }).because(error)
+        })?;
         let piece_bytes = lines.up.as_ref().map_or(PIECE_BYTES, |up| up.piece_bytes(PIECE_BYTES));
         let builder = bucket::configure(at, &settings).map_err(&fail)?;
         let s3 = builder
@@ -102,7 +106,8 @@ impl ObjectStore {
     fn path(&self, below: &str) -> Path {
         let both = [self.prefix.as_str(), below];
         let joined = both.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
-        Path::from(joined.join("/"))
+        // Not `Path::from`, which writes some characters otherwise than the listing gives them.
+        Path::parse(joined.join("/")).expect("the prefix was tried, and names are plain")
     }
 
     fn wait<T>(

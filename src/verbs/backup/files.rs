@@ -237,7 +237,11 @@ impl<W: WriteBlobs> Feeder<'_, '_, W> {
     fn judge(&mut self, found: Found, was: Option<StatKey>) -> Result<(), Error<W::Error>> {
         let bytes = if found.is_file() { found.stat.size } else { 0 };
         // The times of a directory above the roots move with what nobody asked for.
-        let is_same = |was: &StatKey| found.passage || *was == StatKey::of(&found.stat);
+        let now = StatKey::of(&found.stat);
+        let is_same = |was: &StatKey| match found.passage {
+            true => was.is_same_but_for_content(&now),
+            false => *was == now,
+        };
         if !self.run.force && was.as_ref().is_some_and(is_same) {
             self.counts.unmodified(found.stat.file_type, bytes);
             self.run.progress.done(1, bytes);

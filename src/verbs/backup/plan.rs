@@ -61,7 +61,11 @@ pub fn plan(
         };
         // As a backup judges and counts.
         let bytes = if found.is_file() { stat.size } else { 0 };
-        let is_same = before.is_some_and(|before| found.passage || before == StatKey::of(stat));
+        let now = StatKey::of(stat);
+        let is_same = before.is_some_and(|before| match found.passage {
+            true => before.is_same_but_for_content(&now),
+            false => before == now,
+        });
         let action = match (is_same && !force, before, found.is_file()) {
             (true, ..) => Action::Unchanged,
             (false, None, _) => Action::New,

@@ -16,6 +16,7 @@ pub(super) struct Scope<'g, R: ReadBlobs> {
     range: KeyRange,
     /// So many bytes at the start of each key are not restored.
     pub strip_bytes: usize,
+    /// Of all below the path; 0 where that can't be read.
     pub entries: u64,
     pub bytes: u64,
 }
@@ -29,10 +30,14 @@ impl<'g, R: ReadBlobs> Scope<'g, R> {
     ) -> Result<Self, Error<R::Error>> {
         let names = subpath.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
         let key = names.collect::<Vec<_>>().join(&0);
+        let mut is_there = true;
         let (range, strip_bytes) = if key.is_empty() {
             (KeyRange::all(), 0)
         } else {
-            match tree::get(ground.reader, root, &key)? {
+            // What can't be read is told by the walk, which begins at the same leaf.
+            let found = ground.unless_damaged(tree::get(ground.reader, root, &key))?;
+            is_there = !matches!(found, Some(None));
+            match found.flatten() {
                 Some(value) if !Item::of(&value).is_ok_and(|item| item.is_dir()) => {
                     let name = key.iter().rposition(|&byte| byte == 0).map_or(0, |at| at + 1);
                     let after = [&key[..], &[0]].concat();
@@ -42,12 +47,12 @@ impl<'g, R: ReadBlobs> Scope<'g, R> {
                 _ => (KeyRange::with_prefix(&[&key[..], &[0]].concat()), key.len() + 1),
             }
         };
-        let totals = tree::totals(ground.reader, root, &range)?;
-        if totals.entries == 0 && !key.is_empty() && tree::get(ground.reader, root, &key)?.is_none()
-        {
+        let totals = ground.unless_damaged(tree::totals(ground.reader, root, &range))?;
+        let counted = totals.map(|totals| (totals.entries, totals.bytes));
+        if counted.is_some_and(|(entries, _)| entries == 0) && !is_there {
             return Err(Error::NoSuchPath { path: String::from_utf8_lossy(subpath).into_owned() });
         }
-        let (entries, bytes) = (totals.entries, totals.bytes);
+        let (entries, bytes) = counted.unwrap_or_default();
         Ok(Scope { ground, root: *root, range, strip_bytes, entries, bytes })
     }
 

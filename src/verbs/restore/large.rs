@@ -27,6 +27,11 @@ use crate::{
 /// So much of a file is one worker's at a time.
 const RUN_BYTES: u64 = 8 << 20;
 
+/// Told of a file that was there, in which some pieces could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("what is damaged in it is as it was before, and the rest is the snapshot's")]
+struct PartlyWritten;
+
 /// A run of a file's pieces with their offsets.
 pub(super) type Run = Vec<(u64, Piece)>;
 
@@ -254,6 +259,16 @@ impl<R: ReadBlobs> Crew<'_, R> {
         }
     }
 
+    /// What an earlier version left may be all that its owner has of it.
+    fn give_back(&self, order: &Order<'_>, mut draft: Draft) {
+        match draft.give_back() {
+            Ok(true) => self.tally.trouble(self.progress, &order.key, &PartlyWritten),
+            Ok(false) if draft.is_reused() => {}
+            Ok(false) => draft.discard(),
+            Err(error) => self.fail(&order.key, error.into()),
+        }
+    }
+
     /// Tells it once, however many runs fail.
     fn break_off(&self, large: &Large<'_>, failure: Failure<R::Error>) {
         if !large.broken.swap(true, Ordering::Relaxed) {
@@ -263,17 +278,13 @@ impl<R: ReadBlobs> Crew<'_, R> {
 
     fn release(&self, large: Arc<Large<'_>>) {
         let Some(large) = Arc::into_inner(large) else { return };
-        let Large { order, mut draft, replace, broken, .. } = large;
+        let Large { order, draft, replace, broken, .. } = large;
         if self.is_over() {
             return; // the next run goes on with the draft
         }
         self.progress.done(1, 0);
         if broken.into_inner() {
-            // What an earlier version left may be all that its owner has of it.
-            if !draft.is_reused() {
-                draft.discard();
-            }
-            return;
+            return self.give_back(&order, draft);
         }
         match draft.finish(&order.item.meta(), replace) {
             Ok((unset, identity)) => {

@@ -78,6 +78,17 @@ impl<R: ReadBlobs> Ground<'_, R> {
     pub(self) fn is_damaged(&self, error: &tree::Error<R::Error>) -> bool {
         error.is_damage(self.is_damage)
     }
+
+    /// `None`: it can't be read, and the rest may well be.
+    pub(self) fn unless_damaged<T>(
+        &self,
+        read: Result<T, tree::Error<R::Error>>,
+    ) -> Result<Option<T>, tree::Error<R::Error>> {
+        match read {
+            Err(error) if self.is_damaged(&error) => Ok(None),
+            read => read.map(Some),
+        }
+    }
 }
 
 /// Why a restore ended early, or never began.
@@ -155,16 +166,18 @@ pub fn carry_out<R: ReadBlobs>(
         stop: Stop::default(),
     };
     let links = Links::default();
-    let mut left = with_workers(&crew, options.workers, |send| {
+    let (walked, mut left) = with_workers(&crew, options.workers, |send| {
         let hands = Hands::new(&crew, &links, target.top(), send);
         let mut walk = Walk::new(&options.selection, scope.strip_bytes, hands);
-        scope.walk(&mut walk)?;
+        let walked = scope.walk(&mut walk);
+        // However it ended: a directory that was made gets its modes and times.
         let mut hands = walk.finish()?;
         hands.flush();
-        Ok(hands.into_left())
+        Ok((walked, hands.into_left()))
     })?;
     left.settle(&crew);
     crew.stop.result()?;
+    walked?;
     // Nobody says of what was queued by then that it was dropped.
     crew.go_on()?;
     matched(&options.selection, tally.outcome().troubles)?;
@@ -179,12 +192,13 @@ pub fn carry_out<R: ReadBlobs>(
             walk.finish()?.flush();
             Ok(())
         })?;
+        crew.stop.result()?;
         crew.go_on()?;
     }
     Ok(tally.outcome())
 }
 
-/// Runs `walk` here and the crew's work beside it. The error that stopped the crew goes first.
+/// Runs `walk` here and the crew's work beside it. What stopped the crew is the caller's to ask.
 fn with_workers<'l, R: ReadBlobs, T>(
     crew: &Crew<'_, R>,
     workers: usize,
@@ -192,14 +206,12 @@ fn with_workers<'l, R: ReadBlobs, T>(
 ) -> Result<T, Error<R::Error>> {
     let workers = workers.max(1);
     let (sender, jobs) = bounded(workers * JOBS_WAITING_MAX);
-    let walked = std::thread::scope(|threads| {
+    std::thread::scope(|threads| {
         for _ in 0..workers {
             threads.spawn(|| crew.work(&jobs));
         }
         // Dropped at the end of this block, and with it the workers' work ends.
         let sender = sender;
         walk(&mut |job| sender.send(job).expect("workers stay until we are through"))
-    });
-    crew.stop.result()?;
-    walked
+    })
 }

@@ -2,7 +2,7 @@
 
 use icecore::repo::collect::Options;
 
-use super::*;
+use super::{meanwhile::Meanwhile, *};
 
 /// A snapshot with garbage beside it, older than the last prune: chunks 20..40 are no one's.
 fn with_garbage(seed: u64) -> World {
@@ -57,6 +57,28 @@ fn a_commit_between_plan_and_run_is_rescued() {
     assert!(outcome.blobs_moved >= 20, "{outcome:?}");
     assert_eq!(world.all_is_well(), 2);
     assert_eq!(world.names("gc"), [""; 0]);
+}
+
+/// A slow beginning: the heart's time comes while the session still looks around.
+#[test]
+fn no_heartbeat_promises_what_the_session_does_not_know_yet() {
+    let world = Arc::new(with_garbage(6));
+    let other = world.clone();
+    let beginning = move || {
+        assert_eq!(other.prune(&greedy()).sets_left, 1);
+        other.advance_hours(1);
+        std::thread::sleep(Duration::from_millis(1500));
+    };
+    let store = Meanwhile::new(world.memory.clone(), "packs", 0, beginning);
+    let repo = world.repo_over(store.clone());
+    let session = repo.begin(SessionOptions { parents: Vec::new() }).unwrap();
+    assert!(store.is_done());
+    let snapshot = world.fill(&session, 20..40);
+    world.prune(&greedy());
+    session.commit(snapshot).unwrap();
+    assert_eq!(world.all_is_well(), 2);
+    world.prune(&greedy());
+    assert_eq!(world.all_is_well(), 2);
 }
 
 #[test]

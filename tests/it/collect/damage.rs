@@ -54,6 +54,43 @@ fn a_flipped_bit_is_found_and_healed() {
     assert_eq!(world.all_is_well(), 2);
 }
 
+/// What can't be read there may be needed: it is read again from the store, and nothing is lost.
+#[test]
+fn rows_of_the_cache_that_rot_are_no_damage_of_the_repository() {
+    const ROW_BYTES: usize = 28;
+    let world = World::new(5);
+    let old = world.backup(0..40);
+    world.backup(0..20);
+    world.forget(old);
+    let cache = tempfile::tempdir().unwrap();
+    let open = || {
+        let cache_dir = Some(cache.path().to_owned());
+        let options = OpenOptions { pack_aim_bytes: 64 << 10, cache_dir, ..OpenOptions::default() };
+        Repository::open(world.memory.clone(), &password(), options, world.ambient.clone()).unwrap()
+    };
+    let rot = || {
+        let repository = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
+        let files = std::fs::read_dir(repository).unwrap().map(|file| file.unwrap());
+        let tables = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b"t-"));
+        let rotten = tables.map(|table| {
+            let mut bytes = std::fs::read(table.path()).unwrap();
+            (0..20).for_each(|row| bytes[row * ROW_BYTES + 20] ^= 1);
+            std::fs::write(table.path(), bytes).unwrap();
+        });
+        assert!(rotten.count() > 0);
+    };
+    drop(open().reader().unwrap());
+    rot();
+    let repo = open();
+    let reach = Lists(repo.reader().unwrap());
+    let (ground, silent) = (Ground::of(&repo), Progress::silent());
+    assert!(collect::check(&ground, &reach, ReadData::None, &silent).unwrap().is_good());
+    rot();
+    let outcome = world.try_prune(&open(), &greedy()).unwrap();
+    assert!(outcome.packs_deleted > 0);
+    assert_eq!(world.all_is_well(), 1);
+}
+
 /// Each pack that is back is judged for itself.
 #[test]
 fn what_was_said_of_a_pack_is_replaced_by_what_is_found() {
@@ -71,7 +108,7 @@ fn what_was_said_of_a_pack_is_replaced_by_what_is_found() {
     world.memory.tamper(whole, bytes[0].to_vec());
     world.memory.tamper(bad, bytes[1].to_vec());
     tamper(&world, bad.as_str(), |bytes| bytes[500] ^= 1);
-    let checked = world.check(ReadData::None);
+    let checked = world.check(ReadData::All);
     let name = |pack: &icecore::id::PackId| layout::pack(pack);
     assert!(checked.whole_again().iter().map(name).eq([whole.clone()]));
     record(&world, &checked);

@@ -1,6 +1,11 @@
 //! Trees that lie, blobs that are lost, disks that are full: what is good comes back all the same.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+};
 
 use icecore::{
     format::entry::Kind,
@@ -120,6 +125,59 @@ fn a_node_that_is_lost_costs_its_entries_and_no_other() {
     assert!(outcome.damaged_paths[0].starts_with("what follows f"), "{outcome:?}");
     assert!((1500..3000).contains(&outcome.files_restored), "{}", outcome.files_restored);
     assert_eq!(scene.target_paths().len() as u64, outcome.files_restored);
+}
+
+/// Also where the leaf that is lost holds the path itself, or the last of what is below it.
+#[test]
+fn a_node_that_is_lost_costs_a_restore_of_a_part_no_more_than_its_entries() {
+    let mut source = Source::default();
+    for dir in ["a", "b", "c"] {
+        source.dir(dir, 0o755);
+        for number in 0..1000 {
+            source.file(&format!("{dir}/f{number:04}"), format!("{number}").as_bytes());
+        }
+    }
+    let leaves = {
+        let (scene, mut leaves) = (Scene::new(&source), Vec::new());
+        icecore::tree::walk(&*scene.blobs, &scene.root, &mut |_, id| {
+            leaves.extend((*id != scene.root.id).then_some(*id));
+            true
+        })
+        .unwrap();
+        leaves
+    };
+    let mut damaged = 0;
+    for leaf in &leaves {
+        let scene = Scene::new(&source);
+        scene.reader.lose(*leaf);
+        let options = Options { subpath: b"b".to_vec(), ..scene.options() };
+        scene.plan(&options);
+        let outcome = scene.restore(&options);
+        damaged += outcome.damaged;
+        assert_eq!(outcome.damaged == 0, outcome.files_restored == 1000, "{outcome:?}");
+        assert!(outcome.files_restored > 0, "{outcome:?}");
+    }
+    assert!(leaves.len() >= 4 && (2..leaves.len() as u64).contains(&damaged), "{damaged}");
+}
+
+#[test]
+fn what_stands_there_of_a_large_file_keeps_its_name() {
+    let mut source = Source::default();
+    source.chunked("large", &content(2, 30_000_000));
+    let scene = Scene::new(&source);
+    fs::create_dir(scene.target()).unwrap();
+    let there = scene.target().join("large");
+    fs::write(&there, content(3, 29_000_000)).unwrap();
+    fs::set_permissions(&there, Permissions::from_mode(0o640)).unwrap();
+    let Pieces::List(pieces) = scene.value("large").pieces else { panic!("a list") };
+    scene.reader.lose(pieces.last().unwrap().id.unwrap());
+    let outcome = scene.restore(&scene.options());
+    assert_eq!((outcome.damaged_paths, outcome.files_restored), (vec!["large".to_owned()], 0));
+    assert_eq!(scene.target_paths(), ["large"]);
+    let found = fs::metadata(&there).unwrap();
+    assert_eq!((found.len(), found.permissions().mode() & 0o7777), (30_000_000, 0o640));
+    let begins = fs::read(&there).unwrap()[..1_000_000] == content(2, 30_000_000)[..1_000_000];
+    assert!(begins && scene.told().iter().any(|told| told.contains("as it was before")));
 }
 
 #[test]

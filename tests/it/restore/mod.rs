@@ -186,17 +186,26 @@ fn a_run_that_was_cut_off_leaves_no_half_file_and_is_gone_on_with() {
 #[test]
 fn a_run_that_is_cancelled_at_its_last_chunk_is_no_success() {
     let mut source = Source::default();
-    source.chunked("a", &content(1, 9_000_000)).chunked("b", &content(2, 9_000_000));
+    source.dir("d", 0o755);
+    source.chunked("d/a", &content(1, 9_000_000)).chunked("d/b", &content(2, 9_000_000));
     let scene = Scene::new(&source);
     let progress = Arc::new(Progress::silent());
-    scene.reader.cancel_at(scene.chunks_of("a") + scene.chunks_of("b"), &progress);
-    let cancelled = scene.try_restore(&Options { workers: 1, ..scene.options() }, &progress);
+    scene.reader.cancel_at(scene.chunks_of("d/a") + scene.chunks_of("d/b"), &progress);
+    let options = Options { workers: 1, conflict: Conflict::Skip, ..scene.options() };
+    let cancelled = scene.try_restore(&options, &progress);
     assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
-    assert!(!scene.target().join("b").exists());
+    assert!(!scene.target().join("d/b").exists());
+    // The next run finds it there, and leaves it as it is.
+    let settled = || {
+        let d = fs::metadata(scene.target().join("d")).unwrap();
+        (d.mode() & 0o7777, d.mtime())
+    };
+    assert_eq!(settled(), (0o755, T.seconds));
 
     scene.reader.fail_after(u64::MAX);
-    let outcome = scene.restore(&Options { verify: true, ..scene.options() });
+    let outcome = scene.restore(&Options { verify: true, ..options });
     assert_eq!((outcome.files_verified, outcome.troubles), (2, 0));
+    assert_eq!(settled().0, 0o755);
 }
 
 #[test]

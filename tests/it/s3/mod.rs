@@ -33,6 +33,7 @@ fn name(text: &str) -> Name {
 fn the_contract_holds_on_a_real_server() {
     let server = S3Server::start(Mode::Atomic);
     contract::check(&*server.open("deep/prefix"));
+    contract::check_few(&*server.open("~web1/a b#%41?*[ä]"));
     contract::check_few(&*server.open(""));
 }
 

@@ -3,6 +3,7 @@
 use icecore::store::{
     ErrorKind,
     faulty::{Fault, Faulty},
+    recorded::Verb,
 };
 
 use super::*;
@@ -64,6 +65,24 @@ fn a_node_is_read_and_known_from_the_moment_it_is_written() {
     assert_eq!(session.stats().blobs_new, 200);
 }
 
+fn is_of_store(error: Error) -> bool {
+    matches!(&error, Error::Before(cause) if matches!(**cause, Error::Store(_)))
+}
+
+#[test]
+fn an_index_that_cannot_be_put_is_told_with_its_cause() {
+    let world = World::new(77);
+    let faulty = Faulty::new(world.memory.clone());
+    let repo = world.open_over(faulty.clone());
+    let session = begin(&repo);
+    let (verb, below, kind) = (Verb::Put, "index", ErrorKind::Full);
+    faulty.arm(Fault::FailVerb { verb, below, call: 0, kind });
+    let node = session.write(BlobKind::Node, &node(0), None).unwrap().id;
+    assert!(session.flush().is_err_and(is_of_store));
+    assert!(session.commit(snapshot(&repo, node)).is_err_and(is_of_store));
+    assert!(world.open().snapshots().unwrap().is_empty());
+}
+
 #[test]
 fn what_fails_behind_is_told_and_nothing_is_committed() {
     let world = World::new(73);
@@ -78,10 +97,11 @@ fn what_fails_behind_is_told_and_nothing_is_committed() {
         let plain = noise(seed, 20_000);
         session.write(BlobKind::Node, &plain, None).err()
     });
-    assert!(matches!(told, Some(Error::Store(_))), "{told:?}");
-    assert!(session.write(BlobKind::Node, &node(1), None).is_err());
-    assert!(session.flush().is_err());
-    assert!(session.commit(snapshot(&repo, root)).is_err());
+    assert!(told.is_some_and(is_of_store));
+    // Everybody hears why, not only the first.
+    assert!(session.write(BlobKind::Node, &node(1), None).is_err_and(is_of_store));
+    assert!(session.flush().is_err_and(is_of_store));
+    assert!(session.commit(snapshot(&repo, root)).is_err_and(is_of_store));
     assert!(world.open().snapshots().unwrap().is_empty());
 }
 
@@ -93,7 +113,7 @@ fn the_last_nodes_failing_is_told_by_the_flush() {
     let session = begin(&repo);
     let node = session.write(BlobKind::Node, &node(0), None).unwrap().id;
     faulty.arm(Fault::Fail { call: 0, kind: ErrorKind::Unavailable, done: false });
-    assert!(matches!(session.commit(snapshot(&repo, node)), Err(Error::Store(_))));
+    assert!(session.commit(snapshot(&repo, node)).is_err_and(is_of_store));
     assert!(world.open().snapshots().unwrap().is_empty());
 }
 

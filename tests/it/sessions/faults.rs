@@ -214,8 +214,8 @@ fn a_full_store_stops_the_session_and_the_next_goes_on() {
     let faulty = Faulty::new(world.memory.clone());
     let repo = world.open_over(faulty.clone());
     faulty.arm(Fault::Full { after_bytes: 150_000 });
-    let Err(Error::Store(error)) = commit(&repo, 0..60) else { panic!("there was no room") };
-    assert_eq!(error.kind, ErrorKind::Full);
+    let Err(Error::Before(error)) = commit(&repo, 0..60) else { panic!("there was no room") };
+    assert!(matches!(&*error, Error::Store(error) if error.kind == ErrorKind::Full), "{error}");
     faulty.disarm();
     let before = world.names("packs").len();
     assert!(before > 0);
