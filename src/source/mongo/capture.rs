@@ -200,7 +200,7 @@ impl Capture {
         oplog::await_majority(&self.shared.link, since)?;
         for collection in &collections {
             if collection.keys == Keys::Ordinal {
-                let why = format!("{} changed in an unknown way", collection.namespace);
+                let why = format!("{} would have to be read again", collection.namespace);
                 return Ok(Error::StartAgain { why });
             }
             if let Some(uuid) = collection.uuid {

@@ -247,6 +247,41 @@ fn what_was_renamed_into_the_selection_is_scanned_once_more() {
 }
 
 #[test]
+fn what_was_dropped_and_made_anew_by_its_uuid_is_scanned_once_more() {
+    let set = Deployment::replica_set();
+    let link = link(&set);
+    for by_rename in [false, true] {
+        fill(&set, "orders", 100);
+        fill(&set, "stock", 10);
+        let mut capture = begin(&link, Wanted::Oplog).unwrap();
+        let mut state = scan_slowly(&capture);
+        let orders = capture.collections().find(|one| one.namespace.collection == "orders");
+        let subtype = mongodb::bson::spec::BinarySubtype::Uuid;
+        let uuid = orders.unwrap().uuid.unwrap().to_vec();
+        let uuid = mongodb::bson::Binary { subtype, bytes: uuid };
+        if by_rename {
+            let onto = doc! { "renameCollection": "shop.stock", "to": "shop.orders" };
+            set.command(
+                "admin",
+                [onto, doc! { "dropTarget": true }].into_iter().flatten().collect(),
+            );
+            set.command("shop", doc! { "drop": "orders" });
+        } else {
+            set.command("shop", doc! { "drop": "orders" });
+        }
+        // So does mongorestore --preserveUUID.
+        let create = doc! { "op": "c", "ns": "shop.$cmd", "ui": uuid, "o": { "create": "orders" } };
+        set.command("admin", doc! { "applyOps": [create] });
+        set.command("shop", doc! { "insert": "orders", "documents": [{ "_id": "new" }] });
+        let done = settled(&mut capture, &mut state);
+        let orders = &done.collections["shop.orders"];
+        assert_eq!(done.contents["shop.orders"].len(), 1);
+        assert_eq!(done.contents["shop.orders"], expected(&link, orders, done.point.cluster_time));
+        set.command("shop", doc! { "dropDatabase": 1 });
+    }
+}
+
+#[test]
 fn what_is_scanned_again_has_all_that_came_before_its_beginning() {
     let set = Deployment::replica_set();
     fill(&set, "orders", 100);
