@@ -71,7 +71,8 @@ pub(super) fn write_statement(
 ) -> Result<Vec<u8>, Malformed> {
     let mut statement = Writer::new();
     let id = get(was.unwrap_or(document), b"_id")?;
-    let seen = was.filter(|was| was.len() + document.len() <= RESTORE_BATCH_BYTES);
+    let id_bytes = id.as_ref().map_or(0, |id| id.value.len());
+    let seen = was.filter(|was| id_bytes + was.len() + document.len() <= RESTORE_BATCH_BYTES);
     let filter = match was {
         Some(_) => filter(id.as_ref(), seen),
         None => nothing(id.as_ref()),
@@ -96,7 +97,8 @@ pub(super) fn write_statement(
 pub(super) fn remove_statement(was: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut statement = Writer::new();
     let id = get(was, b"_id")?;
-    let seen = Some(was).filter(|was| was.len() <= RESTORE_BATCH_BYTES);
+    let id_bytes = id.as_ref().map_or(0, |id| id.value.len());
+    let seen = Some(was).filter(|was| id_bytes + was.len() <= RESTORE_BATCH_BYTES);
     statement.push_doc(b"q", &filter(id.as_ref(), seen));
     statement.push_i32(b"limit", 1);
     Ok(statement.finish())

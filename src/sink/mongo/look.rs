@@ -1,11 +1,13 @@
 //! Looking at what is there, before and after.
 
+use std::{cell::Cell, iter};
+
 use bytes::Bytes;
 
 use super::{Error, command};
 use crate::{
-    document::{Writer, get, namespace::Namespace},
-    limits::SCAN_BATCH_DOCUMENTS,
+    document::{Element, Writer, get, namespace::Namespace},
+    limits::{RESTORE_BATCH_BYTES, SCAN_BATCH_DOCUMENTS},
     mongo::{Cursor, Link},
 };
 
@@ -37,6 +39,24 @@ pub fn by_ids_as<'a, T>(
     keep: impl Fn(&[u8], usize) -> T,
 ) -> Result<Vec<T>, Error> {
     let ids = documents.into_iter().filter_map(|document| get(document, b"_id").ok().flatten());
-    let found = link.list_as(&place.db, &command::find_ids(place, ids), keep);
-    found.map_err(|source| Error::Look { place: place.clone(), source })
+    let mut ids = ids.peekable();
+    let (mut found, came) = (Vec::new(), Cell::new(0));
+    let keep = |document: &[u8], _| {
+        let before = came.get();
+        came.set(before + document.len());
+        keep(document, before)
+    };
+    while let Some(first) = ids.next() {
+        // They may be as long as documents, and are to fit into a command.
+        let mut bytes = first.value.len();
+        let mut fits = |id: &Element<'_>| {
+            bytes += id.value.len();
+            bytes <= RESTORE_BATCH_BYTES
+        };
+        let mut few = vec![first];
+        few.extend(iter::from_fn(|| ids.next_if(&mut fits)));
+        let some = link.list_as(&place.db, &command::find_ids(place, few), keep);
+        found.extend(some.map_err(|source| Error::Look { place: place.clone(), source })?);
+    }
+    Ok(found)
 }

@@ -9,7 +9,7 @@ use super::{
     Changes, Collection, Error, Keys, Options, Point, Scan, Settled, Uuid, Wanted, as_of,
     changes::Gathering,
     listing,
-    moment::{fuzzy, now, rollback_id, snapshot, term_at, whichever_fits},
+    moment::{fuzzy, now, rollback_id, rolled_back, snapshot, term_at, whichever_fits},
     oplog,
     positions::Positions,
     settle,
@@ -31,6 +31,8 @@ pub struct Capture {
     scanned: HashSet<Uuid>,
     /// Collections that were scanned again, and since when.
     since_of: HashMap<Uuid, ClusterTime>,
+    /// The member's count of rollbacks at the beginning, if it could be asked.
+    rollback_id: Option<i32>,
 }
 
 impl Capture {
@@ -42,6 +44,7 @@ impl Capture {
         if facts.is_mongos {
             return Err(Error::Sharded { uri: facts.uri.clone() });
         }
+        let rollback_id = facts.is_replica_set().then(|| rollback_id(link)).flatten();
         let (mode, has_oplog, catalogue) = match options.consistency {
             Wanted::Plain => (Mode::Plain, false, listing::read(link, &options)?),
             Wanted::Auto if !facts.is_replica_set() => {
@@ -75,7 +78,8 @@ impl Capture {
         let scanned = catalogue.iter().filter_map(|collection| collection.uuid).collect();
         let shared = Shared::new(link, has_oplog, mode, positions.map(Positions::new));
         let shared = Arc::new(shared);
-        Ok(Capture { shared, options, catalogue, scanned, since_of: HashMap::new() })
+        let since_of = HashMap::new();
+        Ok(Capture { shared, options, catalogue, scanned, since_of, rollback_id })
     }
 
     /// All that was found: collections, views, time series.
@@ -122,7 +126,7 @@ impl Capture {
                 Ok(Settled { point, catalogue, changes: Changes::none() })
             }
             Mode::Snapshot { at } => {
-                let term = if self.shared.has_oplog { term_at(&link, at)? } else { None };
+                let term = self.term_of(at, rollback_id)?;
                 let consistency = Consistency::Snapshot;
                 let point = Point { consistency, cluster_time: Some(at), term, ..point };
                 Ok(Settled { point, catalogue: self.catalogue.clone(), changes: Changes::none() })
@@ -154,6 +158,23 @@ impl Capture {
         as_of::document_at(&self.shared.link, collection, id, at)
     }
 
+    /// Of the moment that all was read as of. Documents are read as a majority has them; but the
+    /// catalogue is what the member had, and that may be rolled back by now.
+    fn term_of(&self, at: ClusterTime, rollback_id: Option<i32>) -> Result<Option<i64>, Error> {
+        let link = &self.shared.link;
+        if !self.shared.has_oplog {
+            let ids = self.rollback_id.zip(rollback_id);
+            let is_same = ids.is_none_or(|(before, now)| before == now);
+            return if is_same { Ok(None) } else { Err(rolled_back(link)) };
+        }
+        oplog::await_majority(link, at)?;
+        match term_at(link, at) {
+            // It was not needed so far back.
+            Err(Error::OplogRolledOver { .. }) => Ok(None),
+            term => term,
+        }
+    }
+
     fn read_oplog(&mut self, since: ClusterTime, progress: &Progress) -> Result<Gathered, Error> {
         let link = &self.shared.link;
         let (until, catalogue) = settle::catalogue_of_now(link, &self.options)?;
@@ -178,14 +199,7 @@ impl Capture {
             .filter(|collection| collection.uuid.as_ref().is_some_and(is_missing))
             .cloned()
             .collect();
-        if oplog::at(link, since)?.is_none() {
-            return match oplog::first(link)? {
-                Some(first) if first <= since => Err(Error::StartAgain {
-                    why: format!("{} rolled back what was read", link.facts().member),
-                }),
-                _ => Err(oplog::rolled_over(link, since)?),
-            };
-        }
+        term_at(link, since)?;
         let term = term_at(link, until)?;
         let gathering = reader.gathered();
         if !again.is_empty() {
@@ -200,7 +214,7 @@ impl Capture {
         oplog::await_majority(&self.shared.link, since)?;
         for collection in &collections {
             if collection.keys == Keys::Ordinal {
-                let why = format!("{} changed in an unknown way", collection.namespace);
+                let why = format!("{} would have to be read again", collection.namespace);
                 return Ok(Error::StartAgain { why });
             }
             if let Some(uuid) = collection.uuid {

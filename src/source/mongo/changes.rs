@@ -100,7 +100,8 @@ impl Changes {
 
     /// The changes of one collection, in the order of its keys: `document::id_key`s, or for
     /// [`Keys::Ordinal`] the position in the scan as 8 big-endian bytes, where new documents come
-    /// after all that were scanned. Each document's operations are in the order they happened.
+    /// after all that were scanned. Each document's operations follow one another in the order
+    /// they happened; a document that is changed all the time may have more than memory holds.
     ///
     /// Collections must be asked for in the order of [`super::Settled::catalogue`]; any may be
     /// left out.
@@ -121,31 +122,16 @@ pub struct ChangesOf<'a> {
 }
 
 impl Iterator for ChangesOf<'_> {
-    type Item = Result<(Vec<u8>, Vec<Op>), Error>;
+    type Item = Result<(Bytes, Op), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let rank = self.rank?.to_be_bytes();
         let sorted = self.sorted.as_mut()?;
-        let first = sorted.next_if(|pair| match pair {
+        let next = sorted.next_if(|pair| match pair {
             Ok((key, _)) => key[..4] == rank,
             Err(_) => true,
         })?;
-        let (key, value) = match first {
-            Ok(pair) => pair,
-            Err(error) => return Some(Err(error.into())),
-        };
-        let mut ops = vec![op(&value)];
-        while let Some(Ok((_, value))) =
-            sorted.next_if(|pair| matches!(pair, Ok((next, _)) if *next == key))
-        {
-            let op = op(&value);
-            // What came before a whole document no longer matters.
-            if matches!(op, Op::Put(_) | Op::Delete) {
-                ops.clear();
-            }
-            ops.push(op);
-        }
-        Some(Ok((key[4..].to_vec(), ops)))
+        Some(next.map(|(key, value)| (key.slice(4..), op(&value))).map_err(Error::from))
     }
 }
 
@@ -172,5 +158,47 @@ fn op(value: &[u8]) -> Op {
         DIFF => Op::Diff(body()),
         MODIFY => Op::Modify(body()),
         _ => Op::Delete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+    use crate::{
+        document::namespace::Namespace, source::mongo::Kind, source::sorter::SorterOptions,
+    };
+
+    fn sorter(dir: &tempfile::TempDir) -> Sorter {
+        let spill_dir = dir.path().to_owned();
+        Sorter::new(SorterOptions { memory_bytes: 64 << 10, spill_dir, key: [1; 32] })
+    }
+
+    #[test]
+    fn of_a_document_that_is_changed_all_the_time_one_change_is_given_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let counter = Collection {
+            namespace: Namespace::new("shop", "counters"),
+            kind: Kind::Collection,
+            uuid: Some([7; 16]),
+            options: Vec::new(),
+            id_index: None,
+            indexes: Vec::new(),
+            keys: Keys::Id,
+        };
+        let mut gathering = Gathering::new(&[counter], sorter(&dir), sorter(&dir));
+        let change = |number: i32| Op::Diff(rawdoc! { "u": { "n": number } }.into_bytes());
+        for number in 0..20_000 {
+            gathering.push(&[7; 16], b"a", &change(number), false).unwrap();
+        }
+        gathering.push(&[7; 16], b"b", &Op::Delete, false).unwrap();
+        let mut changes = gathering.finish(Positions::new(sorter(&dir))).unwrap();
+        let mut changes = changes.of(&[7; 16]).map(Result::unwrap);
+        for number in 0..20_000 {
+            assert_eq!(changes.next().unwrap(), (Bytes::from_static(b"a"), change(number)));
+        }
+        assert_eq!(changes.next().unwrap(), (Bytes::from_static(b"b"), Op::Delete));
+        assert!(changes.next().is_none());
     }
 }

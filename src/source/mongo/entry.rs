@@ -12,8 +12,8 @@ use super::{Namespace, Op, Uuid, collection::BUCKETS};
 pub(super) enum Meaning<'a> {
     /// A document was put, changed or deleted: the `_id` and what was done.
     Document { uuid: Option<Uuid>, id: Element<'a>, op: Op, is_insert: bool },
-    /// A command on the catalogue: as `create`, with its UUID if it has one.
-    Catalogue { command: &'a [u8], uuid: Option<Uuid> },
+    /// A command on the catalogue, and what it makes or takes away.
+    Catalogue { created: Option<Uuid>, dropped: Option<Uuid> },
     /// The operations of one transaction, or of a batch: each again like an entry.
     Together { operations: &'a [u8] },
     /// A transaction's part that only counts if a later entry says so.
@@ -141,7 +141,14 @@ impl<'a> Entry<'a> {
             b"create" | b"drop" | b"dropDatabase" | b"renameCollection" | b"collMod"
             | b"createIndexes" | b"startIndexBuild" | b"commitIndexBuild" | b"abortIndexBuild"
             | b"dropIndexes" | b"deleteIndexes" => {
-                Meaning::Catalogue { command: first.name, uuid: self.uuid }
+                let target = document::get(object, b"dropTarget")?;
+                Meaning::Catalogue {
+                    created: self.uuid.filter(|_| first.name == b"create"),
+                    dropped: match first.name {
+                        b"drop" => self.uuid,
+                        _ => target.as_ref().and_then(uuid),
+                    },
+                }
             }
             other => self.unknown(other),
         })
@@ -289,6 +296,22 @@ mod tests {
         let none = rawdoc! { "ts": Timestamp { time: 0, increment: 0 }, "t": -1_i64 };
         let first = rawdoc! { "op": "n", "o": {}, "prevOpTime": none };
         assert_eq!(Entry::of(first.as_bytes()).unwrap().previous, None);
+    }
+
+    #[test]
+    fn commands_say_what_they_make_and_take_away() {
+        for (object, created, dropped) in [
+            (rawdoc! { "create": "a" }, true, false),
+            (rawdoc! { "drop": "a" }, false, true),
+            (rawdoc! { "renameCollection": "shop.b", "to": "shop.a" }, false, false),
+            (rawdoc! { "renameCollection": "shop.b", "dropTarget": uuid() }, false, true),
+            (rawdoc! { "renameCollection": "shop.b", "dropTarget": true }, false, false),
+        ] {
+            let entry = entry("c", object, None);
+            let entry = Entry::of(entry.as_bytes()).unwrap();
+            let (created, dropped) = (created.then_some(UUID), dropped.then_some(UUID));
+            assert_eq!(entry.meaning().unwrap(), Meaning::Catalogue { created, dropped });
+        }
     }
 
     #[test]

@@ -83,15 +83,26 @@ pub(super) fn now(link: &Link) -> Result<ClusterTime, Error> {
     })
 }
 
+/// The term of the entry of exactly that time, which the member had once.
+///
+/// # Errors
+/// [`Error::StartAgain`] if the member has it no more, and has older ones: it rolled it back.
 pub(super) fn term_at(link: &Link, time: ClusterTime) -> Result<Option<i64>, Error> {
-    match oplog::at(link, time)? {
-        Some(entry) => Ok(oplog::read(&entry)?.term),
-        None => Ok(None),
+    if let Some(entry) = oplog::at(link, time)? {
+        return Ok(oplog::read(&entry)?.term);
+    }
+    match oplog::first(link)? {
+        Some(first) if first <= time => Err(rolled_back(link)),
+        _ => Err(oplog::rolled_over(link, time)?),
     }
 }
 
-/// Not everybody may ask.
+pub(super) fn rolled_back(link: &Link) -> Error {
+    Error::StartAgain { why: format!("{} rolled back what was read", link.facts().member) }
+}
+
+/// The member's count of rollbacks, and of restarts after it was killed. Not everybody may ask.
 pub(super) fn rollback_id(link: &Link) -> Option<i32> {
-    let reply = link.run("admin", rawdoc! { "replSetGetRBID": 1 }.as_bytes()).ok()?;
+    let reply = link.ask("admin", rawdoc! { "replSetGetRBID": 1 }.as_bytes()).ok()?;
     bson::RawDocument::from_bytes(&reply).ok()?.get_i32("rbid").ok()
 }

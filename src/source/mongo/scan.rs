@@ -30,6 +30,9 @@ pub struct Scan {
     shared: Arc<Shared>,
     collection: Option<Target>,
     cursor: Option<Cursor>,
+    /// How the cursor reads, or the one that was lost: another scan may have changed the capture's
+    /// since.
+    mode: Mode,
     /// Where to go on.
     token: Option<Vec<u8>>,
     /// The member's life that the token belongs to.
@@ -62,6 +65,7 @@ impl Scan {
             again_since,
         });
         Scan {
+            mode: shared.mode(),
             shared,
             collection: target,
             cursor: None,
@@ -81,7 +85,10 @@ impl Scan {
                     if self.token.is_none() {
                         self.life = life_of(&self.shared.link)?;
                     }
-                    empty.insert(open(&self.shared, target, self.token.as_deref())?)
+                    self.mode = self.shared.mode();
+                    let command = question(&self.shared, self.mode, target, self.token.as_deref());
+                    let many = limits::SCAN_BATCH_DOCUMENTS;
+                    empty.insert(self.shared.link.cursor(&target.db, &command, many)?)
                 }
             };
             match cursor.next() {
@@ -151,21 +158,16 @@ impl Scan {
             return Ok(true);
         }
         let code = error.code().unwrap_or(0);
-        let mode = self.shared.mode();
         if GONE.contains(&code) {
             return self.goes_on_elsewhere(target);
         }
-        if PLACE_LOST.contains(&code) && !matches!(mode, Mode::Snapshot { .. }) {
+        if PLACE_LOST.contains(&code) && !matches!(self.mode, Mode::Snapshot { .. }) {
             self.begin_again(target)?;
             return Ok(true);
         }
-        match mode {
-            Mode::Snapshot { .. } if code == OUT_OF_WINDOW && self.shared.fall_back() => Ok(true),
-            Mode::Snapshot { .. }
-                if NOT_AT_THAT_TIME.contains(&code) && self.shared.fall_back() =>
-            {
-                Ok(true)
-            }
+        let is_too_late = code == OUT_OF_WINDOW || NOT_AT_THAT_TIME.contains(&code);
+        match self.mode {
+            Mode::Snapshot { .. } if is_too_late && self.shared.fall_back() => Ok(true),
             Mode::Snapshot { at } if NOT_AT_THAT_TIME.contains(&code) => Err(Error::StartAgain {
                 why: format!("{}.{} can't be read as of {at}", target.db, target.name),
             }),
@@ -238,7 +240,7 @@ fn life_of(link: &Link) -> Result<Vec<u8>, Error> {
     Ok(version.map(|version| version.value.to_vec()).unwrap_or_default())
 }
 
-fn open(shared: &Shared, target: &Target, token: Option<&[u8]>) -> Result<Cursor, Error> {
+fn question(shared: &Shared, mode: Mode, target: &Target, token: Option<&[u8]>) -> Vec<u8> {
     let mut command = rawdoc! {
         "find": target.name.as_str(),
         "hint": { "$natural": 1 },
@@ -254,11 +256,10 @@ fn open(shared: &Shared, target: &Target, token: Option<&[u8]>) -> Result<Cursor
         let uuid = Binary { subtype: BinarySubtype::Uuid, bytes: uuid.to_vec() };
         command.append(bson::cstr!("collectionUUID"), uuid);
     }
-    if let Some(concern) = read_concern(shared.mode(), target.again_since) {
+    if let Some(concern) = read_concern(mode, target.again_since) {
         command.append(bson::cstr!("readConcern"), concern);
     }
-    let command = command.into_bytes();
-    Ok(shared.link.cursor(&target.db, &command, limits::SCAN_BATCH_DOCUMENTS)?)
+    command.into_bytes()
 }
 
 fn read_concern(mode: Mode, again_since: Option<ClusterTime>) -> Option<RawDocumentBuf> {

@@ -91,7 +91,8 @@ pub(super) struct Reader<'a> {
     time: ClusterTime,
     /// Collections whose whole life is in what was read.
     pub created: HashSet<Uuid>,
-    /// Collections to which something happened that this version does not know.
+    /// Collections of which the oplog does not tell all: something happened that this version does
+    /// not know, or they were dropped and made anew.
     pub unknown: BTreeSet<Uuid>,
     id_key: Vec<u8>,
 }
@@ -194,8 +195,11 @@ impl<'a> Reader<'a> {
                 }
             }
             Meaning::Together { operations } => self.operations(operations, depth + 1)?,
-            Meaning::Catalogue { command: b"create", uuid: Some(uuid) } => {
-                self.created.insert(uuid);
+            Meaning::Catalogue { created, dropped } => {
+                self.created.extend(created);
+                // At the moment it is there: another one has its UUID, as mongorestore
+                // --preserveUUID makes them.
+                self.unknown.extend(dropped.filter(|uuid| self.counts(uuid)));
             }
             Meaning::Unknown { uuid: Some(uuid), .. } => {
                 if self.counts(&uuid) {
@@ -209,10 +213,7 @@ impl<'a> Reader<'a> {
                 let what = String::from_utf8_lossy(&what).into_owned();
                 return Err(Error::UnknownOperation { what });
             }
-            Meaning::Catalogue { .. }
-            | Meaning::Pending { .. }
-            | Meaning::Commit
-            | Meaning::Nothing => {}
+            Meaning::Pending { .. } | Meaning::Commit | Meaning::Nothing => {}
         }
         Ok(())
     }

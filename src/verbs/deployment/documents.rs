@@ -112,11 +112,22 @@ fn by_scan<R: ReadBlobs>(
 ) -> Result<Option<(Bytes, Value)>, Error<R::Error>> {
     for found in tree::iter(reader, root, KeyRange::all()) {
         let (key, value) = found?;
-        if order(&value.head, id) == Some(Ordering::Equal) {
+        if order(&holding_id(reader, &value)?, id) == Some(Ordering::Equal) {
             return Ok(Some((key, value)));
         }
     }
     Ok(None)
+}
+
+/// What has the document's `_id`: of a long one, the head has it if it is not very long.
+pub(crate) fn holding_id<R: ReadBlobs>(
+    reader: &R,
+    value: &Value,
+) -> Result<Bytes, Error<R::Error>> {
+    match document::elements(&value.head).next() {
+        None => content(reader, value),
+        Some(_) => Ok(value.head.clone()),
+    }
 }
 
 /// How the `_id` of what stands under a value compares with another.
@@ -203,7 +214,12 @@ impl<'a, R: ReadBlobs> Documents<'a, R> {
         while let Some(found) = self.iter.next() {
             let (key, value) = found.map_err(|error| self.lost(error))?;
             self.last = Some((value.head.clone(), key.clone()));
-            let compared = |bound: &OwnedValue| order(&value.head, bound);
+            let is_bounded = self.from.is_some() || self.to.is_some();
+            let head = match is_bounded {
+                true => holding_id(self.reader, &value)?,
+                false => value.head.clone(),
+            };
+            let compared = |bound: &OwnedValue| order(&head, bound);
             let is_below =
                 self.from.as_ref().is_some_and(|b| compared(b).is_none_or(Ordering::is_lt));
             let is_above =

@@ -11,6 +11,7 @@ pub(crate) use catalogue::root_named;
 pub use catalogue::{
     Collection, Found, catalogue_root, collection, collections, databases, resolve,
 };
+pub(crate) use documents::holding_id;
 pub use documents::{
     Bounds, Document, Documents, by_id, content, document_bytes, documents, id_text,
     needed_collection,

@@ -175,7 +175,8 @@ fn key_of<R: ReadBlobs<Error = repo::Error>>(
             }
             Err(error) => return Err(error.into()),
         };
-        let own = get(&value.head, b"_id").map_err(Error::Malformed)?;
+        let head = deployment::holding_id(reader, &value)?;
+        let own = get(&head, b"_id").map_err(Error::Malformed)?;
         if own.is_some_and(|own| compare(&own, id).is_eq()) {
             return Ok(Some(key));
         }

@@ -232,7 +232,7 @@ impl Prepared<'_> {
             for entry in tree::iter(recorded, &trees.touched, KeyRange::all()) {
                 super::go_on(progress)?;
                 let (key, value) = entry?;
-                let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
+                let touched = Touched::read(recorded, &value)?;
                 let found = match &touched.source_key {
                     Some(key) => self.ours(job, &root, key, progress)?,
                     None => ours.at(&key)?,

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     chunk::Cutter,
-    document::namespace::Namespace,
-    limits::DOCUMENT_INLINE_MAX_BYTES,
+    document::{Writer, namespace::Namespace},
+    limits::{DOCUMENT_INLINE_MAX_BYTES, VALUE_HEAD_MAX_BYTES},
     progress::Progress,
     repo::{self, ReadBlobs, Session},
     tree::{self, KeyRange, Pieces, Root, Splitter, Value, content::ContentWriter},
@@ -131,5 +131,7 @@ pub(super) fn value_of(
     }
     let mut writer = ContentWriter::new(session, cutter, *splitter);
     writer.write(document)?;
-    Ok(Value { head: id.into(), pieces: writer.finish()? })
+    // As a backup does it: a longer id is in the content alone.
+    let head = if id.len() <= VALUE_HEAD_MAX_BYTES { id } else { Writer::new().finish() };
+    Ok(Value { head: head.into(), pieces: writer.finish()? })
 }

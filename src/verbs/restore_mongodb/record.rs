@@ -185,8 +185,8 @@ impl<'a> Recorder<'a> {
 impl Recording<'_> {
     /// Steps come in the order of the live `_id`s' keys.
     pub fn step(&mut self, key: &[u8], step: &Step) -> Result<(), Error> {
-        let head = Bytes::from(step.touched.encode());
-        self.touched.put(key, &Value { head, pieces: Pieces::None })?;
+        let Recorder { session, cutter, splitter } = *self.recorder;
+        self.touched.put(key, &step.touched.value(session, (cutter, splitter))?)?;
         let Some(live) = &step.was else { return Ok(()) };
         let was = live.whole(self.ground.link, self.ground.place)?;
         // Gone or changed in this moment: a conflict, when it is to be written.

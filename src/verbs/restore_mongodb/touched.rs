@@ -2,6 +2,15 @@
 
 use bytes::Bytes;
 
+use super::Error;
+use crate::{
+    chunk::Cutter,
+    limits::VALUE_HEAD_MAX_BYTES,
+    repo::{self, ReadBlobs, WriteBlobs},
+    tree::{self, Pieces, Splitter, Value, content::ContentWriter},
+    verbs::deployment::content,
+};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Insert = 1,
@@ -27,6 +36,35 @@ impl Touched {
         let source_key = self.source_key.as_deref().unwrap_or_default();
         let length = (source_key.len() as u32).to_le_bytes();
         [&[self.action as u8], &self.written[..], &length, source_key, &self.id].concat()
+    }
+
+    /// What stands for it in the record's tree: it may have an `_id` too long for a head, which is
+    /// content then.
+    pub fn value<W: WriteBlobs>(
+        &self,
+        writer: &W,
+        (cutter, splitter): (&Cutter, &Splitter),
+    ) -> Result<Value, tree::Error<W::Error>> {
+        let head = self.encode();
+        if head.len() <= VALUE_HEAD_MAX_BYTES {
+            return Ok(Value { head: head.into(), pieces: Pieces::None });
+        }
+        let mut content = ContentWriter::new(writer, cutter, *splitter);
+        content.write(&self.id)?;
+        let bare = Touched { id: Bytes::new(), ..self.clone() };
+        Ok(Value { head: bare.encode().into(), pieces: content.finish()? })
+    }
+
+    /// Of what `value` made.
+    pub fn read<R: ReadBlobs<Error = repo::Error>>(
+        reader: &R,
+        value: &Value,
+    ) -> Result<Touched, Error> {
+        let mut touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
+        if value.pieces != Pieces::None {
+            touched.id = content(reader, value)?;
+        }
+        Ok(touched)
     }
 
     /// `None`: nothing that `encode` made.

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use icecore::{
+    document::Writer,
     format::snapshot::Consistency,
     limits,
     source::mongo::{Error as SourceError, Wanted},
@@ -16,7 +17,7 @@ use mongodb::{
     bson::{Document, doc},
 };
 
-use super::{World, after_readings, fill, live, sorted};
+use super::{World, after_readings, fill, insert_raw, live, sorted};
 use crate::mongod::{Ability, Deployment, can};
 
 /// Runs commands on a deployment from within a backup of it.
@@ -133,6 +134,44 @@ fn renamed_into_the_selection_a_collection_is_scanned_for_itself() {
     assert_eq!(shown.documents.len(), 5000 - 2 * 714);
     assert_eq!(sorted(shown.documents), sorted(live(&set, "shop", "shown")));
     assert_eq!(outcome.summary.docs_new, 100 + shown.record.count);
+}
+
+/// A server takes an `_id` as long as a document.
+fn with_long_id(letter: u8, n: i32) -> Vec<u8> {
+    let mut id = Writer::new();
+    id.push_binary(b"a", 0, &vec![letter; 2 << 20]);
+    let mut document = Writer::new();
+    document.push_doc(b"_id", &id.finish());
+    document.push_i32(b"n", n);
+    document.finish()
+}
+
+#[test]
+fn ids_as_long_as_documents_are_kept_in_the_scan_and_in_changes() {
+    let set = Deployment::replica_set();
+    set.command("shop", doc! { "create": "ring", "capped": true, "size": 64 << 20 });
+    for collection in ["odd", "ring"] {
+        let documents = [1, 2, 3].map(|n| with_long_id(n as u8, n));
+        insert_raw(&set, "shop", collection, &documents);
+    }
+    let (world, hand) = (World::new(), Hand::of(&set));
+    let outcome = world.try_back_up(&set.uri(), |options| {
+        options.consistency = Wanted::Oplog;
+        after_readings(&set, options, move |reading| {
+            let update = doc! { "q": { "n": 2 }, "u": { "$set": { "n": 20 } } };
+            for collection in ["odd", "ring"].into_iter().filter(|_| reading == 1) {
+                hand.run("shop", doc! { "update": collection, "updates": [update.clone()] });
+            }
+        });
+    });
+    assert_eq!(outcome.unwrap().summary.docs_new, 6);
+    let kept = world.kept();
+    for name in ["odd", "ring"] {
+        let found = sorted(kept[&format!("shop.{name}")].documents.clone());
+        assert!(found == sorted(live(&set, "shop", name)), "{name}");
+    }
+    let again = world.try_back_up(&set.uri(), |_| {}).unwrap();
+    assert_eq!(again.summary.docs_unmodified, 6);
 }
 
 /// Makes the second of `list` so. The server here takes a place with a zero before it, and so it

@@ -1,15 +1,19 @@
 //! Connections that break, members that step down, users that may not.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use icecore::{
     mongo::{Connect, Link, Purpose},
+    progress::Progress,
     source::mongo::{Error, Wanted},
 };
 use mongodb::bson::{Document, doc};
 
 use super::{
-    Held, begin, expected, fill, link, scan_all,
+    Held, begin, expected, fill, held, link, scan_all,
     state::{State, scan_slowly, settled},
 };
 use crate::mongod::{Ability, Deployment, can, has};
@@ -97,6 +101,84 @@ fn a_step_down_and_a_lost_member_do_not_end_a_capture() {
     assert_eq!(done.contents["shop.orders"], expected(&link, orders, done.point.cluster_time));
 }
 
+/// Runs it on this very member, whatever its role.
+fn on(
+    set: &Deployment,
+    member: usize,
+    command: Document,
+) -> Result<Document, icecore::mongo::Error> {
+    let link = Link::connect(&set.direct_uri(member), &Connect::to(Purpose::Read))?;
+    let reply = link.run("admin", &command.to_vec().unwrap())?;
+    Ok(Document::from_reader(&reply[..]).unwrap())
+}
+
+fn until_it_succeeds(set: &Deployment, member: usize, command: &Document) {
+    let begun = Instant::now();
+    while let Err(error) = on(set, member, command.clone()) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{command}: {error}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The second member becomes the primary, and never hears of what the first has alone.
+fn depose_the_first(set: &Deployment) {
+    let down = doc! { "replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true };
+    // It may close the connection on which it is told so.
+    let _ = on(set, 0, down);
+    until_it_succeeds(set, 1, &doc! { "replSetStepUp": 1 });
+    until_it_succeeds(set, 1, &doc! { "replSetAbortPrimaryCatchUp": 1 });
+    for member in [1, 2] {
+        let follow = doc! { "configureFailPoint": "stopReplProducer", "mode": "off" };
+        on(set, member, follow).unwrap();
+    }
+}
+
+#[test]
+fn what_the_member_rolls_back_is_in_no_snapshot() {
+    let set = Deployment::replica_set_of(3);
+    fill(&set, "orders", 100);
+    let last = doc! { "insert": "stock", "documents": [{ "_id": 1 }], "writeConcern": { "w": 3 } };
+    set.command("shop", last);
+    let link = Link::connect(&set.direct_uri(0), &Connect::to(Purpose::Read)).unwrap();
+    let mut by_oplog = begin(&link, Wanted::Oplog).unwrap();
+    scan_all(&by_oplog);
+    let mut as_of = can(Ability::ReadAsOfAMoment).then(|| begin(&link, Wanted::Snapshot).unwrap());
+    as_of.iter().for_each(|capture| assert_eq!(scan_all(capture).len(), 2));
+    for member in [1, 2] {
+        let stay = doc! { "configureFailPoint": "stopReplProducer", "mode": "alwaysOn" };
+        let before = held::count(&on(&set, member, stay).unwrap());
+        let wait = doc! {
+            "waitForFailPoint": "stopReplProducer",
+            "timesEntered": before + 1,
+            "maxTimeMS": 60_000,
+        };
+        on(&set, member, wait).unwrap();
+    }
+    let alone = doc! { "w": 1 };
+    let lost = doc! { "insert": "lost", "documents": [{ "_id": 1 }], "writeConcern": alone };
+    set.command("shop", lost);
+    thread::scope(|scope| {
+        let settled = scope.spawn(|| by_oplog.settle(&Progress::silent()));
+        // It has read the catalogue, and asks whether a majority has it.
+        let waits =
+            doc! { "currentOp": 1, "command.find": "oplog.rs", "secs_running": { "$gte": 1 } };
+        let begun = Instant::now();
+        while set.command("admin", waits.clone()).get_array("inprog").unwrap().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody asks for a majority");
+            thread::sleep(Duration::from_millis(50));
+        }
+        depose_the_first(&set);
+        let error = settled.join().unwrap().err().unwrap();
+        assert!(error.is_start_again(), "{error}");
+    });
+    if let Some(as_of) = &mut as_of {
+        let error = as_of.settle(&Progress::silent()).err().unwrap();
+        assert!(error.to_string().contains("rolled back"), "{error}");
+    }
+    let again = begin(&link, Wanted::Oplog).unwrap();
+    assert_eq!(scan_all(&again).into_keys().collect::<Vec<_>>(), ["shop.orders", "shop.stock"]);
+}
+
 #[test]
 fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
     let set = Deployment::with_auth();
@@ -110,7 +192,7 @@ fn the_role_backup_suffices_and_less_is_an_error_that_names_what_is_missing() {
     let keeper = user("keeper", vec![doc! { "role": "backup", "db": "admin" }]);
     assert_eq!(keeper.facts().history_window.is_some(), has(Ability::ReadAsOfAMoment));
     assert!(!keeper.facts().uri.contains("keeper"), "{}", keeper.facts().uri);
-    let silent = icecore::progress::Progress::silent();
+    let silent = Progress::silent();
     for consistency in [Wanted::Auto, Wanted::Oplog, Wanted::Snapshot] {
         if consistency == Wanted::Snapshot && !can(Ability::ReadAsOfAMoment) {
             continue;
@@ -178,7 +260,7 @@ fn documents_come_no_faster_than_asked_for() {
     let capture = begin(&link, Wanted::Auto).unwrap();
     let orders = capture.collections().next().unwrap();
     let (_, bytes) = capture.size_of(orders);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(capture.scan(orders).map(|batch| batch.unwrap().len()).sum::<u64>(), 20_000);
     let least = Duration::from_secs_f64(bytes as f64 / f64::from(1 << 20));
     assert!(begun.elapsed() >= least, "{bytes} bytes in {:?}", begun.elapsed());

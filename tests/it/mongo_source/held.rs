@@ -41,7 +41,8 @@ fn configure(set: &Deployment, how: Document) -> Document {
     set.command("admin", command)
 }
 
-fn count(reply: &Document) -> i64 {
+/// How often a point of failure was met, which the reply says that configures it.
+pub fn count(reply: &Document) -> i64 {
     match reply.get("count") {
         Some(Bson::Int32(count)) => (*count).into(),
         Some(Bson::Int64(count)) => *count,

@@ -247,6 +247,41 @@ fn what_was_renamed_into_the_selection_is_scanned_once_more() {
 }
 
 #[test]
+fn what_was_dropped_and_made_anew_by_its_uuid_is_scanned_once_more() {
+    let set = Deployment::replica_set();
+    let link = link(&set);
+    for by_rename in [false, true] {
+        fill(&set, "orders", 100);
+        fill(&set, "stock", 10);
+        let mut capture = begin(&link, Wanted::Oplog).unwrap();
+        let mut state = scan_slowly(&capture);
+        let orders = capture.collections().find(|one| one.namespace.collection == "orders");
+        let subtype = mongodb::bson::spec::BinarySubtype::Uuid;
+        let uuid = orders.unwrap().uuid.unwrap().to_vec();
+        let uuid = mongodb::bson::Binary { subtype, bytes: uuid };
+        if by_rename {
+            let onto = doc! { "renameCollection": "shop.stock", "to": "shop.orders" };
+            set.command(
+                "admin",
+                [onto, doc! { "dropTarget": true }].into_iter().flatten().collect(),
+            );
+            set.command("shop", doc! { "drop": "orders" });
+        } else {
+            set.command("shop", doc! { "drop": "orders" });
+        }
+        // So does mongorestore --preserveUUID.
+        let create = doc! { "op": "c", "ns": "shop.$cmd", "ui": uuid, "o": { "create": "orders" } };
+        set.command("admin", doc! { "applyOps": [create] });
+        set.command("shop", doc! { "insert": "orders", "documents": [{ "_id": "new" }] });
+        let done = settled(&mut capture, &mut state);
+        let orders = &done.collections["shop.orders"];
+        assert_eq!(done.contents["shop.orders"].len(), 1);
+        assert_eq!(done.contents["shop.orders"], expected(&link, orders, done.point.cluster_time));
+        set.command("shop", doc! { "dropDatabase": 1 });
+    }
+}
+
+#[test]
 fn what_is_scanned_again_has_all_that_came_before_its_beginning() {
     let set = Deployment::replica_set();
     fill(&set, "orders", 100);
@@ -391,13 +426,17 @@ fn reads_of_a_moment_that_has_passed_or_was_renamed_away_go_on_by_the_oplog() {
     set.command("admin", window);
     // Three batches are on their way before the first is asked for.
     fill(&set, "orders", 55_000);
+    fill(&set, "stock", 55_000);
     let link = link(&set);
     for too_late in [true, false] {
         let mut capture = begin(&link, Wanted::Auto).unwrap();
-        let orders = capture.collections().next().unwrap().clone();
         let mut state = State::default();
-        let mut scan = capture.scan(&orders);
-        state.take(&orders, scan.next().unwrap().unwrap());
+        // Side by side, as a backup does: the second meets what the first has met already.
+        let mut scans: Vec<_> =
+            capture.collections().map(|one| (one.clone(), capture.scan(one))).collect();
+        for (collection, scan) in &mut scans {
+            state.take(collection, scan.next().unwrap().unwrap());
+        }
         let change = |name: &str, id: i32| {
             let update = doc! { "q": { "_id": id }, "u": { "$inc": { "n": 1 } } };
             set.command("shop", doc! { "update": name, "updates": [update] });
@@ -405,19 +444,23 @@ fn reads_of_a_moment_that_has_passed_or_was_renamed_away_go_on_by_the_oplog() {
         if too_late {
             for id in [3, 54_000, 3, 3] {
                 change("orders", id);
+                change("stock", id);
                 thread::sleep(Duration::from_secs(1));
             }
         } else {
             set.command("admin", doc! { "renameCollection": "shop.orders", "to": "shop.bought" });
             change("bought", 54_000);
         }
-        for batch in scan {
-            state.take(&orders, batch.unwrap());
+        for (collection, scan) in scans {
+            for batch in scan {
+                state.take(&collection, batch.unwrap());
+            }
         }
         let done = settled(&mut capture, &mut state);
         assert_eq!(done.point.consistency, Consistency::Oplog, "{too_late}");
-        let name = if too_late { "shop.orders" } else { "shop.bought" };
-        let contents = expected(&link, &done.collections[name], done.point.cluster_time);
-        assert_eq!(done.contents[name], contents);
+        for name in [if too_late { "shop.orders" } else { "shop.bought" }, "shop.stock"] {
+            let contents = expected(&link, &done.collections[name], done.point.cluster_time);
+            assert_eq!(done.contents[name], contents, "{name}");
+        }
     }
 }

@@ -88,15 +88,12 @@ pub fn settled(capture: &mut Capture, state: &mut State) -> Done {
         let mut contents = state.0.get(&uuid).cloned().unwrap_or_default();
         let mut last = None;
         for change in settled.changes.of(&uuid) {
-            let (key, ops) = change.unwrap();
-            assert!(last < Some(key.clone()), "keys ascend");
+            let (key, op) = change.unwrap();
+            assert!(last <= Some(key.clone()), "keys ascend");
             last = Some(key.clone());
-            done.operations += ops.len() as u64;
-            let mut document = contents.remove(&key);
-            for op in ops {
-                document = applied(document, op);
-            }
-            if let Some(document) = document {
+            done.operations += 1;
+            let key = key.to_vec();
+            if let Some(document) = applied(contents.remove(&key), op) {
                 contents.insert(key, document);
             }
         }

@@ -95,6 +95,32 @@ fn each_strategy_does_what_it_plans_and_undo_takes_exactly_that_back() {
 }
 
 #[test]
+fn documents_whose_ids_are_as_long_as_documents_come_back_and_can_be_undone() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let id = |letter: &str| doc! { "a": letter.repeat(3 << 20) };
+    for (number, letter) in ["x", "y", "z", "w", "v"].into_iter().enumerate() {
+        insert(&deployment, "shop", "odd", vec![doc! { "_id": id(letter), "n": number as i32 }]);
+    }
+    let before = described(&deployment, "shop");
+    let kept = scene.capture(&link, &["shop"]);
+    for n in [1, 2] {
+        let change = doc! { "q": { "n": n }, "u": { "$set": { "n": n + 10 } } };
+        deployment.command("shop", doc! { "update": "odd", "updates": [change] });
+        let gone = doc! { "q": { "n": n + 2 }, "limit": 1 };
+        deployment.command("shop", doc! { "delete": "odd", "deletes": [gone] });
+    }
+    let changed = described(&deployment, "shop");
+    let (plan, outcome) = scene.restore(&link, &kept, scene.with(Conflict::Overwrite));
+    assert_eq!(counts(&plan), [2, 2, 0, 0, 1, 0]);
+    assert!(outcome.is_right(), "{outcome:#?}");
+    assert_same(&described(&deployment, "shop"), &before);
+    let undone = scene.undo(&link, &outcome, false);
+    assert_eq!((undone.conflicts(), undone.forgotten), (0, true), "{undone:#?}");
+    assert_same(&described(&deployment, "shop"), &changed);
+}
+
+#[test]
 fn one_document_a_query_or_other_names_can_be_chosen() {
     let deployment = Deployment::standalone();
     let (scene, link, kept) = scene(&deployment);

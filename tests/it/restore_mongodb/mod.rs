@@ -258,6 +258,8 @@ fn value(session: &Session, cutter: &Cutter, splitter: Splitter, document: &[u8]
     id.push(&get(document, b"_id").unwrap().unwrap());
     let mut content = ContentWriter::new(session, cutter, splitter);
     content.write(document).unwrap();
+    // The longest are in the content alone.
+    let id = if id.len() <= icecore::limits::VALUE_HEAD_MAX_BYTES { id } else { Writer::new() };
     Value { head: id.finish().into(), pieces: content.finish().unwrap() }
 }
 

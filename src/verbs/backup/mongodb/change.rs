@@ -1,5 +1,7 @@
 //! What the oplog has of a collection, brought into its tree.
 
+use bytes::Bytes;
+
 use super::{
     Error, Ground,
     pair::value_of,
@@ -25,66 +27,88 @@ pub(super) struct Changed<'s> {
 
 pub(super) type Ask<'s> = dyn Fn(&Element<'_>) -> Result<Option<Vec<u8>>, mongo::Error> + 's;
 
-/// The tree after all `changes`, which come in key order. Without `planted` the collection came
-/// into being after the scans began. A document that was changed in a form that is not known here
-/// is asked for: what it is at the moment of the snapshot is what all its changes came to.
+/// The tree after all `changes`, which come in key order, those of one key in the order they
+/// happened. Without `planted` the collection came into being after the scans began. A document
+/// that was changed in a form that is not known here is asked for: what it is at the moment of the
+/// snapshot is what all its changes came to.
 pub(super) fn change<W: WriteBlobs>(
     ground: &Ground<'_, W>,
     subject: Changed<'_>,
     planted: Option<Planted>,
-    changes: impl Iterator<Item = Result<(Vec<u8>, Vec<Op>), mongo::Error>>,
+    changes: impl Iterator<Item = Result<(Bytes, Op), mongo::Error>>,
 ) -> Result<Planted, Error<W::Error>> {
     let mut changes = changes.peekable();
     if let (Some(planted), None) = (planted, changes.peek()) {
         return Ok(planted);
     }
     let mut amend = Amend::new(ground, planted, subject.old);
-    for change in changes {
-        if ground.progress.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let (key, ops) = change?;
+    while let Some(first) = changes.next() {
+        let (key, first) = first?;
         let before = amend.standing(&key)?;
-        let after = changed(ground, subject, before.as_ref(), &ops)?;
+        let base = match (&first, &before) {
+            (Op::Diff(_) | Op::Modify(_), Some(value)) => Some(document_of(ground.writer, value)?),
+            _ => None,
+        };
+        let mut becomes = Becomes::Known(base).after(first);
+        let is_of_it = |next: &Result<(Bytes, Op), _>| matches!(next, Ok((of, _)) if *of == key);
+        while let Some(next) = changes.next_if(is_of_it) {
+            becomes = becomes.after(next?.1);
+            if ground.progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+        }
+        let after = becomes.at_last(subject)?;
+        let after = after.map(|document| value_of(ground, document)).transpose()?;
         amend.replace(&key, before.as_ref(), after.as_ref())?;
         ground.progress.at(|| subject.namespace.to_owned());
     }
     amend.finish()
 }
 
-fn changed<W: WriteBlobs>(
-    ground: &Ground<'_, W>,
-    subject: Changed<'_>,
-    before: Option<&Value>,
-    ops: &[Op],
-) -> Result<Option<Value>, Error<W::Error>> {
-    // What came before a whole document, or its end, is of no account.
-    let from = ops.iter().rposition(|op| matches!(op, Op::Put(_) | Op::Delete));
-    let (mut document, rest) = match from.map(|from| (&ops[from], &ops[from + 1..])) {
-        Some((Op::Put(whole), rest)) => (Some(whole.clone()), rest),
-        Some((_, rest)) => (None, rest),
-        None => match before {
-            Some(value) => (Some(document_of(ground.writer, value)?), ops),
-            None => (None, ops),
-        },
-    };
-    for op in rest {
-        let Some(base) = &document else { break };
-        let made = match op {
-            Op::Diff(diff) => apply_diff(base, diff),
-            Op::Modify(update) => apply_modifiers(base, update),
-            Op::Put(_) | Op::Delete => continue,
-        };
-        document = match made {
-            Ok(made) => Some(made),
-            Err(error) if error.is_unknown_form() => {
-                document = as_of_the_moment(subject, base, error)?;
-                break;
+/// What one document's changes come to, as far as they came: of a counter there may be more than
+/// memory holds.
+enum Becomes {
+    /// What it is, if it is there.
+    Known(Option<Vec<u8>>),
+    /// A change was not understood; what it was before that.
+    Unknown { base: Vec<u8>, why: DiffError },
+}
+
+impl Becomes {
+    fn after(self, op: Op) -> Becomes {
+        let (base, made) = match (self, op) {
+            // What came before a whole document, or its end, is of no account.
+            (_, Op::Put(whole)) => return Becomes::Known(Some(whole)),
+            (_, Op::Delete) => return Becomes::Known(None),
+            (Becomes::Known(Some(base)), Op::Diff(diff)) => {
+                let made = apply_diff(&base, &diff);
+                (base, made)
             }
-            Err(source) => return Err(subject.cannot(source)),
+            (Becomes::Known(Some(base)), Op::Modify(update)) => {
+                let made = apply_modifiers(&base, &update);
+                (base, made)
+            }
+            (before, _) => return before,
         };
+        match made {
+            Ok(made) => Becomes::Known(Some(made)),
+            Err(why) => Becomes::Unknown { base, why },
+        }
     }
-    document.map(|document| value_of(ground, document)).transpose()
+
+    /// No more changes will come.
+    fn at_last<E: std::error::Error>(
+        self,
+        subject: Changed<'_>,
+    ) -> Result<Option<Vec<u8>>, Error<E>> {
+        match self {
+            Becomes::Known(document) => Ok(document),
+            Becomes::Unknown { base, why } if why.is_unknown_form() => {
+                as_of_the_moment(subject, &base, why)
+            }
+            Becomes::Unknown { why, .. } => Err(subject.cannot(why)),
+        }
+    }
 }
 
 /// What all changes of the document `base` came to, whatever they were.

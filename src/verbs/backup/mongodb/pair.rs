@@ -19,7 +19,7 @@ use crate::{
     document::{self, Malformed, Writer},
     format::catalogue::DocumentKeys,
     id::BlobId,
-    limits::DOCUMENT_INLINE_MAX_BYTES,
+    limits::{DOCUMENT_INLINE_MAX_BYTES, VALUE_HEAD_MAX_BYTES},
     progress::Trouble,
     repo::WriteBlobs,
     tree::{Piece, Pieces, Root, Value, content::ContentWriter},
@@ -127,6 +127,8 @@ fn stored_value<W: WriteBlobs>(
     if let Ok(Some(id)) = document::get(document, b"_id") {
         head.push(&id);
     }
+    // An id as long as that is in the content alone.
+    let head = if head.len() <= VALUE_HEAD_MAX_BYTES { head } else { Writer::new() };
     Ok(Value { head: head.finish().into(), pieces: content.finish()? })
 }
 

@@ -191,7 +191,7 @@ proptest! {
                 };
                 now.extend(becomes.map(|document| (key.clone(), document)));
             }
-            all.push(Ok((key, ops)));
+            all.extend(ops.into_iter().map(|op| Ok((key.clone().into(), op))));
         }
         let base = (!is_new).then_some(scanned);
         let subject = Changed { namespace: "shop.orders", old: Some(old), ask: &nobody };
@@ -219,8 +219,11 @@ fn a_change_of_unknown_form_makes_the_document_what_it_is_at_the_moment() {
         inner.push_binary(b"data", 0, &[1, 2, 3]);
         writer.push_doc(b"b", &inner.finish());
         // After the unknown change come others; they are in what is asked for already.
-        let ops = vec![op(id, 0, 2), Op::Diff(writer.finish()), op(id, 1, 2)];
-        Ok((key(&document(id, 0)), ops))
+        vec![op(id, 0, 2), Op::Diff(writer.finish()), op(id, 1, 2)]
+    };
+    let of = |id: u32, ops: Vec<Op>| {
+        let key = bytes::Bytes::from(key(&document(id, 0)));
+        ops.into_iter().map(move |op| Ok::<_, source::mongo::Error>((key.clone(), op)))
     };
     let asked = Mutex::new(Vec::new());
     let ask = |id: &Element<'_>| {
@@ -230,8 +233,8 @@ fn a_change_of_unknown_form_makes_the_document_what_it_is_at_the_moment() {
         Ok((id != 3).then(|| document(id, 7)))
     };
     let subject = Changed { namespace: "shop.orders", old: None, ask: &ask };
-    let changes = [2, 3, 49].map(unknown);
-    let changed = change(&ground, subject, Some(scanned), changes.into_iter()).unwrap();
+    let changes = [2, 3, 49].into_iter().flat_map(|id| of(id, unknown(id)));
+    let changed = change(&ground, subject, Some(scanned), changes).unwrap();
     assert_eq!(*asked.lock().unwrap(), [2, 3, 49], "each once");
     let after = [(1, 0), (2, 7), (49, 7), (99, 0)].map(|(id, version)| document(id, version));
     assert_eq!(changed, expected(&ground, &Map::new(), &map_of(&after)));
@@ -239,13 +242,10 @@ fn a_change_of_unknown_form_makes_the_document_what_it_is_at_the_moment() {
     // What is put whole afterwards, or was not there when it was scanned, need not be asked for.
     let ask = nobody;
     let subject = Changed { ask: &ask, ..subject };
-    let whole = |id: u32, last: Op| {
-        let (key, mut ops) = unknown(id).unwrap();
-        ops.push(last);
-        Ok::<_, source::mongo::Error>((key, ops))
-    };
-    let changes = [whole(2, Op::Put(document(2, 9))), whole(3, Op::Delete), unknown(40)];
-    let changed = change(&ground, subject, Some(scanned), changes.into_iter()).unwrap();
+    let whole = |id: u32, last: Op| of(id, [unknown(id), vec![last]].concat());
+    let changes = whole(2, Op::Put(document(2, 9))).chain(whole(3, Op::Delete));
+    let changes = changes.chain(of(40, unknown(40)));
+    let changed = change(&ground, subject, Some(scanned), changes).unwrap();
     let after = [(1, 0), (2, 9), (49, 0), (99, 0)].map(|(id, version)| document(id, version));
     assert_eq!(changed, expected(&ground, &Map::new(), &map_of(&after)));
 
@@ -256,7 +256,7 @@ fn a_change_of_unknown_form_makes_the_document_what_it_is_at_the_moment() {
         Err(source::mongo::Error::NotAsOf { namespace, at, why })
     };
     let subject = Changed { ask: &ask, ..subject };
-    let error = change(&ground, subject, Some(scanned), [unknown(1)].into_iter()).unwrap_err();
+    let error = change(&ground, subject, Some(scanned), of(1, unknown(1))).unwrap_err();
     assert!(matches!(error, Error::Mongodb(source::mongo::Error::NotAsOf { .. })), "{error:?}");
 }
 

@@ -160,12 +160,12 @@ impl One<'_> {
                 && let Some(entry) = entries.next()
             {
                 let (key, value) = entry?;
-                let touched = Touched::decode(&value.head).ok_or(Error::NoUndo)?;
+                let touched = Touched::read(reader, &value)?;
                 let was = match &mut old {
                     Some(old) => old.under(&key)?,
                     None => None,
                 };
-                bytes += was.as_ref().map_or(0, Bytes::len);
+                bytes += touched.id.len() + was.as_ref().map_or(0, Bytes::len);
                 batch.push((key, touched, was));
             }
             if batch.is_empty() {
