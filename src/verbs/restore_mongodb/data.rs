@@ -59,6 +59,7 @@ impl Prepared<'_> {
             let came = self.came_since(job, recorded, progress)?;
             if came > 0 {
                 work.stay(came);
+                job.done().stays = true;
                 return Ok(work);
             }
             sink::drop(self.link, &job.plan.to)?;
@@ -68,6 +69,7 @@ impl Prepared<'_> {
                 // What was dropped for it is missed: that is no little trouble.
                 Err(Error::Sink(error)) if job.plan.fate == Fate::Create && error.is_refusal() => {
                     work.refuse(&error);
+                    job.done().stays = true;
                     return Ok(work);
                 }
                 created => created?,
@@ -190,7 +192,7 @@ impl Prepared<'_> {
             .map(|option| format!("the server does not know the option {option}: it was left out"));
         work.troubles = left_out.collect();
         // Who can't be asked ends no restore: the record says less then.
-        *job.made() = sink::uuid_at(self.link, &job.place).ok().flatten();
+        job.done().made = sink::uuid_at(self.link, &job.place).ok().flatten();
         Ok(())
     }
 

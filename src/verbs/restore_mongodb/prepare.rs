@@ -207,7 +207,7 @@ impl Planner<'_> {
             written: None,
             dropped: None,
             kept: None,
-            made: Mutex::default(),
+            done: Mutex::default(),
         };
         if self.options.drop && fate == Fate::Keep {
             job.plan.notes.push("a server does not let it be dropped: it stays".into());

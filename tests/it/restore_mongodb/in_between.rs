@@ -46,13 +46,11 @@ fn what_is_not_recorded_is_not_dropped() {
     assert_eq!(all(&deployment, "d", "came"), before);
     assert_eq!(whole["gone: hash"], described(&deployment, "d")["gone: hash"]);
 
-    // Its undo leaves it alone as well; and what was never dropped is there already.
-    let undone = scene.undo(&link, &outcome, false);
-    assert_eq!((undone.conflicts(), undone.forgotten), (1, false), "{undone:#?}");
+    // Its undo leaves it alone as well, whatever is said.
+    let undone = scene.undo(&link, &outcome, true);
+    let [gone] = &undone.collections[..] else { panic!("{undone:#?}") };
+    assert!(gone.brings_back && undone.forgotten, "{undone:#?}");
     assert_eq!(all(&deployment, "d", "came"), before);
-    delete(&deployment, "came", doc! { "_id": "new" });
-    let undone = scene.undo(&link, &outcome, false);
-    assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
 }
 
 #[test]
@@ -71,6 +69,27 @@ fn a_restore_that_was_stopped_before_it_dropped_anything_is_taken_back_without_f
     let record = undo_verb::newest(&all, None).expect("it was recorded before");
     let options = scene.to_undo(false);
     let progress = Progress::silent();
+    let undone = undo_verb::undo(&scene.repo, &link, record, &options, &progress).unwrap();
+    assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
+    assert_same(&before, &described(&deployment, "d"));
+}
+
+#[test]
+fn what_came_into_a_collection_that_a_killed_restore_did_not_drop_stays_whatever_is_said() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(5));
+    let kept = scene.capture(&link, &["d"]);
+    change_all(&deployment, "c");
+    let prepared = scene.prepare(&link, &kept, Options { drop: true, ..scene.options() });
+    let progress = Progress::silent();
+    progress.cancel();
+    assert!(prepared.carry_out(&progress).is_err());
+    insert(&deployment, "d", "c", vec![doc! { "_id": "new" }]);
+    let before = described(&deployment, "d");
+    let records = scene.repo.snapshots().unwrap();
+    let record = undo_verb::newest(&records, None).unwrap();
+    let (options, progress) = (scene.to_undo(true), Progress::silent());
     let undone = undo_verb::undo(&scene.repo, &link, record, &options, &progress).unwrap();
     assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
     assert_same(&before, &described(&deployment, "d"));
