@@ -196,6 +196,31 @@ fn documents_that_are_lost_or_changed_while_they_are_written_are_missed() {
 }
 
 #[test]
+fn what_is_lost_with_an_election_is_written_again_also_if_the_same_member_comes_back() {
+    let set = Arc::new(Deployment::replica_set());
+    let (scene, link) = (Scene::new(), link(&set));
+    insert(&set, "d", "c", numbered(8));
+    let kept = scene.capture(&link, &["d"]);
+    let lost = doc! { "_id": { "$lt": 3 } };
+    delete(&set, "c", lost.clone());
+    let (server, is_done) = (set.clone(), AtomicBool::new(false));
+    // As if it had rolled back what it had acknowledged, while all is read again.
+    let matches = move |_: &[u8]| -> Result<bool, Malformed> {
+        if all(&server, "d", "c").len() == 8 && !is_done.swap(true, Ordering::Relaxed) {
+            delete(&server, "c", lost.clone());
+            let _ = server.try_command("admin", doc! { "replSetStepDown": 1, "force": true });
+            server.await_settled();
+        }
+        Ok(true)
+    };
+    let options = Options { matches: Some(Box::new(matches)), ..scene.options() };
+    let (plan, outcome) = scene.restore(&link, &kept, options);
+    assert_eq!(plan.totals().insert, 3);
+    assert_eq!(outcome.collections[0].check, Check::Beside { right: 8, wrong: 0 });
+    assert_eq!(all(&set, "d", "c"), numbered(8));
+}
+
+#[test]
 fn what_comes_between_the_plan_of_a_capped_collection_and_its_end_is_told() {
     let deployment = Deployment::standalone();
     let (scene, link) = (Scene::new(), link(&deployment));
