@@ -37,7 +37,7 @@ impl Prepared<'_> {
         }
         let session = self.session.take();
         match session {
-            Some(session) if self.options.undo => {
+            Some(session) => {
                 let (undo, snapshot) = self.record(session)?;
                 let reader = self.repo.reader()?;
                 let written = self.write(&reader, &mut outcome, progress);
@@ -49,7 +49,6 @@ impl Prepared<'_> {
                     && collect::forget(&ground, &[undo], "the restore wrote nothing").is_ok();
                 outcome.undo = (!is_needless).then_some(undo);
             }
-            Some(session) => self.write(&session, &mut outcome, progress)?,
             None => {
                 let reader = self.repo.reader()?;
                 self.write(&reader, &mut outcome, progress)?;
@@ -148,6 +147,9 @@ impl Prepared<'_> {
             }
             process = now;
             progress.phase("again");
+            if let Some(steps) = &self.steps {
+                steps.rewind(&self.spill())?;
+            }
             for (job, work) in self.jobs.iter().zip(&mut works) {
                 self.again(job, work, recorded, progress)?;
                 self.finish(job, work, progress)?;

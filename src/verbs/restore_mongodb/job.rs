@@ -19,6 +19,8 @@ use crate::{
 };
 
 pub(super) struct Job {
+    /// Its place among all.
+    pub number: u32,
     pub plan: CollectionPlan,
     pub chosen: Chosen,
     /// Where its documents go: not the series, but its buckets.

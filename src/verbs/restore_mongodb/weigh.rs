@@ -23,6 +23,10 @@ pub(super) struct Step {
 pub(super) struct Weighed {
     pub counts: Counts,
     pub samples: Vec<Sample>,
+    /// Of those that are equal, in a collection that keeps its order.
+    pub equal_bytes: u64,
+    /// Some of those that are to be appended to it.
+    pub appended: Vec<Sample>,
 }
 
 /// Judges every pair. `take` gets what is to be written; in the order of keys, if documents are

@@ -2,6 +2,7 @@
 
 use icecore::{
     document::{extjson, query::Query},
+    store::faulty::{Fault, Faulty},
     verbs::restore_mongodb::{Check, Counts, Fate, Winner},
 };
 
@@ -9,7 +10,11 @@ use super::*;
 
 /// 10 documents, of which the server lost 3, changed 2, and has 1 of its own.
 fn scene(deployment: &Deployment) -> (Scene, Link, Kept) {
-    let (scene, link) = (Scene::new(), link(deployment));
+    scene_on(deployment, Arc::new(MemoryStore::new()))
+}
+
+fn scene_on(deployment: &Deployment, store: Arc<dyn Store>) -> (Scene, Link, Kept) {
+    let (scene, link) = (Scene::on(store), link(deployment));
     let orders = (0..10).map(|id| doc! { "_id": id, "n": 5, "k": format!("k{id}"), "a": 1 });
     insert(deployment, "shop", "orders", orders.collect());
     deployment.command(
@@ -91,6 +96,30 @@ fn each_strategy_does_what_it_plans_and_undo_takes_exactly_that_back() {
         let undone = scene.undo(&link, &outcome, false);
         assert_eq!((undone.conflicts(), undone.forgotten), (0, true), "{name}: {undone:#?}");
         assert_eq!(all(&deployment, "shop", "orders"), before, "{name}");
+    }
+}
+
+#[test]
+fn without_a_record_the_repository_is_only_read() {
+    let deployment = Deployment::standalone();
+    let store = Faulty::new(Arc::new(MemoryStore::new()));
+    let (scene, link, kept) = scene_on(&deployment, store.clone());
+    store.arm(Fault::Full { after_bytes: 0 });
+    for match_on in [Vec::new(), vec!["k".to_owned()]] {
+        reset(&deployment);
+        let strategy = Strategy { conflict: Conflict::Overwrite, match_on, ..Strategy::default() };
+        let options = Options { strategy, undo: false, ..scene.options() };
+        let prepared = scene.prepare(&link, &kept, options);
+        assert_eq!(counts(&prepared.plan()), [3, 2, 0, 0, 5, 0]);
+        let changed = doc! { "q": { "_id": 6 }, "u": { "$set": { "later": true } } };
+        deployment.command("shop", doc! { "update": "orders", "updates": [changed] });
+        let outcome = prepared.carry_out(&Progress::silent()).unwrap();
+        let one = &outcome.collections[0];
+        assert_eq!((one.inserted, one.overwritten, one.conflicts), (3, 1, 1), "{one:#?}");
+        assert_eq!((outcome.undo, outcome.is_right()), (None, true), "{outcome:#?}");
+        let after = all(&deployment, "shop", "orders");
+        assert_eq!(after[5], doc! { "_id": 5, "n": 5, "k": "k5", "a": 1 });
+        assert!(after[6].get_bool("later").unwrap(), "it is not what the plan saw");
     }
 }
 

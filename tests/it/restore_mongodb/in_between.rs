@@ -257,6 +257,42 @@ fn what_comes_between_the_plan_of_a_capped_collection_and_its_end_is_told() {
 }
 
 #[test]
+fn nothing_is_appended_that_would_push_out_what_is_there() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let documents = |count: i32| -> Vec<Document> {
+        (0..count).map(|id| doc! { "_id": id, "text": "x".repeat(1000) }).collect()
+    };
+    let capped = |more: Document| {
+        let _ = deployment.try_command("d", doc! { "drop": "log" });
+        let mut create = doc! { "create": "log", "capped": true };
+        create.extend(more);
+        deployment.command("d", create);
+    };
+    capped(doc! { "size": 100_000 });
+    insert(&deployment, "d", "log", documents(20));
+    let kept = scene.capture(&link, &["d"]);
+    for (room, appended) in [
+        (doc! { "size": 100_000, "max": 19 }, 0),
+        (doc! { "size": 16 << 10 }, 0),
+        (doc! { "size": 100_000, "max": 20 }, 15),
+    ] {
+        for conflict in [Conflict::Fail, Conflict::Skip] {
+            capped(room.clone());
+            insert(&deployment, "d", "log", documents(5));
+            let (plan, outcome) = scene.restore(&link, &kept, scene.with(conflict));
+            let Counts { insert, equal, skip, conflict: told, .. } = plan.totals();
+            assert_eq!((insert, equal, skip + told), (appended, 5, 15 - appended), "{room}");
+            let notes = &plan.collections[0].notes;
+            assert_eq!(notes.iter().any(|note| note.contains("push out")), appended == 0);
+            assert_eq!((outcome.conflicts(), outcome.is_right()), (told, true), "{outcome:#?}");
+            let there = all(&deployment, "d", "log");
+            assert_eq!(there, documents(5 + appended as i32), "{room}");
+        }
+    }
+}
+
+#[test]
 fn a_collection_that_stays_gets_no_index_by_which_documents_go() {
     let deployment = Deployment::standalone();
     let (scene, link) = (Scene::new(), link(&deployment));
