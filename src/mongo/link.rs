@@ -82,10 +82,10 @@ impl Link {
         &self.inner.facts
     }
 
-    /// Who is logged in, without the database that knows the name; an empty name is one that only
-    /// the server knows (that of a certificate, for one).
-    pub fn user(&self) -> Option<&str> {
-        Some(self.inner.user.as_ref()?.name.as_str())
+    /// Who is logged in; an empty name is one that only the server knows (that of a certificate,
+    /// for one).
+    pub fn user(&self) -> Option<&User> {
+        self.inner.user.as_ref()
     }
 
     /// The reply to `command`, run in `db`. The command's first field is its name. What the
