@@ -86,7 +86,11 @@ impl Scale<'_> {
         let Some(theirs) = live.whole(self.ground.link, self.ground.place)? else {
             return self.insert(key, &ours);
         };
-        let verdict = self.ground.strategy.judge(&ours, &theirs).map_err(Error::Malformed)?;
+        let verdict = match self.ground.strategy.judge(&ours, &theirs) {
+            Ok(verdict) => verdict,
+            // The others can be judged.
+            Err(why) => return self.left("conflict", &ours, Some(&why.to_string())),
+        };
         match verdict {
             Verdict::Equal => {
                 self.weighed.counts.equal += 1;
