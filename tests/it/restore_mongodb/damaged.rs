@@ -132,6 +132,44 @@ fn what_can_be_read_comes_back_and_can_be_taken_back() {
 }
 
 #[test]
+fn what_is_made_of_what_could_be_read_goes_and_what_came_into_it_stays() {
+    let deployment = Deployment::standalone();
+    let (scene, link, kept) = damaged(&deployment, doc! { "create": "c" });
+    deployment.command("d", doc! { "dropDatabase": 1 });
+    let (_, outcome, _) = restore(&scene, &link, &kept, scene.options());
+    let left = numbers(&deployment, doc! {});
+    insert(&deployment, "d", "c", vec![doc! { "_id": "mine", "n": -1 }]);
+    let changed = doc! { "q": { "n": left[0] }, "u": { "$set": { "live": true } } };
+    deployment.command("d", doc! { "update": "c", "updates": [changed] });
+    let undone = scene.undo(&link, &outcome, false);
+    let c = &undone.collections[0];
+    assert_eq!((c.removed, c.conflicts, undone.forgotten), (left.len() as u64 - 1, 2, false));
+    assert_eq!(numbers(&deployment, doc! {}), [left[0], -1]);
+    assert!(scene.undo(&link, &outcome, true).forgotten);
+    assert_eq!(described(&deployment, "d").len(), 0);
+}
+
+#[test]
+fn what_was_written_and_can_t_be_read_any_more_goes_only_if_it_is_said() {
+    let deployment = Deployment::standalone();
+    let store = Arc::new(MemoryStore::new());
+    let (scene, link) = (Scene::on(store.clone()), link(&deployment));
+    documents().chunks(100).for_each(|some| insert(&deployment, "d", "c", some.to_vec()));
+    let kept = scene.capture(&link, &["d"]);
+    let then = store.snapshot();
+    deployment.command("d", doc! { "dropDatabase": 1 });
+    let (_, outcome) = scene.restore(&link, &kept, scene.options());
+    rot(&store, &then);
+    let scene = opened(store);
+    let undone = scene.undo(&link, &outcome, false);
+    let (c, left) = (&undone.collections[0], numbers(&deployment, doc! {}).len() as u64);
+    assert!((1..DOCUMENTS as u64).contains(&left), "{undone:#?}");
+    assert_eq!((c.removed, c.conflicts, undone.forgotten), (DOCUMENTS as u64 - left, left, false));
+    assert!(scene.undo(&link, &outcome, true).forgotten);
+    assert_eq!(described(&deployment, "d").len(), 0);
+}
+
+#[test]
 fn what_is_there_is_not_dropped_for_a_part_of_what_it_was() {
     let deployment = Deployment::standalone();
     let (scene, link, kept) = damaged(&deployment, doc! { "create": "c" });
