@@ -1,7 +1,7 @@
 //! What becomes of documents that are on both sides: planned, done, checked.
 
 use icecore::{
-    document::{extjson, query::Query},
+    document::{extjson, kind, query::Query},
     store::faulty::{Fault, Faulty},
     verbs::restore_mongodb::{Check, Counts, Fate, Winner},
 };
@@ -121,6 +121,60 @@ fn without_a_record_the_repository_is_only_read() {
         assert_eq!(after[5], doc! { "_id": 5, "n": 5, "k": "k5", "a": 1 });
         assert!(after[6].get_bool("later").unwrap(), "it is not what the plan saw");
     }
+}
+
+#[test]
+fn what_can_not_be_understood_of_one_document_ends_no_restore() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let (session, _, splitter) = scene.session();
+    let mut tree = Merger::new(&session, splitter, None);
+    for id in 1..4 {
+        let mut writer = Writer::new();
+        writer.push_i32(b"_id", id);
+        // What the second holds under `a` is no document.
+        let inner = if id == 2 { [0x99, b'b', 0, 1, 0] } else { [0x08, b'b', 0, 1, 0] };
+        writer.push_raw(kind::DOCUMENT, b"a", &[&9i32.to_le_bytes()[..], &inner].concat());
+        let document = writer.finish();
+        let key = id_key(&get(&document, b"_id").unwrap().unwrap()).unwrap();
+        tree.put(&key, &Value { head: document.into(), pieces: Pieces::None }).unwrap();
+    }
+    let root = tree.finish().unwrap();
+    let record = CollectionRecord {
+        kind: CollectionKind::Collection,
+        uuid: None,
+        options: Writer::new().finish(),
+        id_index: None,
+        indexes: Vec::new(),
+        keys: DocumentKeys::Id,
+        count: root.entries,
+        bytes: root.bytes,
+    };
+    let all_of_it = [(Namespace::new("d", "c").key(), (record, Some(root)))];
+    let kept = scene.commit(session, splitter, &all_of_it.into_iter().collect());
+
+    insert(
+        &deployment,
+        "d",
+        "c",
+        (1..4).map(|id| doc! { "_id": id, "a": { "b": false } }).collect(),
+    );
+    let newest =
+        Strategy { conflict: Conflict::Newest, newest_by: "a.b".into(), ..Strategy::default() };
+    let (plan, outcome) =
+        scene.restore(&link, &kept, Options { strategy: newest, ..scene.options() });
+    assert_eq!(counts(&plan), [0, 2, 0, 0, 0, 1]);
+    assert_eq!((outcome.conflicts(), outcome.is_right()), (1, true), "{outcome:#?}");
+    let why = outcome.collections[0].conflict_samples[0].why.as_deref().unwrap();
+    assert!(why.contains("which no BSON has"), "{why}");
+    let query = Query::parse(&extjson::parse(r#"{"a.b": true}"#).unwrap()).unwrap();
+    let matches: verb::Matches = Box::new(move |document| query.matches(document));
+    deployment.command("d", doc! { "delete": "c", "deletes": [{ "q": {}, "limit": 0 }] });
+    let options = Options { matches: Some(matches), ..scene.options() };
+    let (plan, outcome) = scene.restore(&link, &kept, options);
+    assert_eq!((plan.totals().insert, plan.damaged(), outcome.damaged()), (2, 1, 1));
+    let there = |id: i32| doc! { "_id": id, "a": { "b": true } };
+    assert_eq!(all(&deployment, "d", "c"), [there(1), there(3)]);
 }
 
 #[test]
