@@ -1,10 +1,13 @@
 //! A snapshot with damage in it: what can be read comes back, what can't is named, once.
 
-use std::sync::Mutex;
+use std::{ops::ControlFlow, sync::Mutex};
 
 use icecore::{
     store::{get_all, list_all, memory::MemoryStore},
-    verbs::restore_mongodb::{Check, Counts, Error},
+    verbs::{
+        deployment::{catalogue_root, diff},
+        restore_mongodb::{Check, Counts, Error},
+    },
 };
 
 use super::*;
@@ -275,14 +278,11 @@ fn what_is_damaged_after_the_plan_was_made_is_told_and_not_written() {
     }
 }
 
-#[test]
-fn a_hole_in_the_list_of_collections_is_told() {
-    let deployment = Deployment::standalone();
-    let store = Arc::new(MemoryStore::new());
-    let (scene, link) = (Scene::on(store.clone()), link(&deployment));
+/// So many that their list fills several leaves.
+fn views(seed: i32) -> Catalogue {
     let mut catalogue = Catalogue::new();
     for n in 0..DOCUMENTS {
-        let pipeline = vec![doc! { "$match": { "text": text(n, 3_000) } }];
+        let pipeline = vec![doc! { "$match": { "text": text(seed + n, 3_000) } }];
         let options = doc! { "viewOn": "c", "pipeline": pipeline };
         let record = CollectionRecord {
             kind: CollectionKind::View,
@@ -296,8 +296,53 @@ fn a_hole_in_the_list_of_collections_is_told() {
         };
         catalogue.insert(Namespace::new("d", format!("v{n:03}")).key(), (record, None));
     }
+    catalogue
+}
+
+#[test]
+fn lists_of_collections_are_compared_past_a_hole() {
+    let store = Arc::new(MemoryStore::new());
+    let scene = Scene::on(store.clone());
+    let commit = |catalogue: &Catalogue| {
+        let (session, _, splitter) = scene.session();
+        scene.commit(session, splitter, catalogue)
+    };
+    let old = commit(&views(0));
+    let then = store.snapshot();
+    let mut views = views(DOCUMENTS);
+    let first = views.pop_first().unwrap();
+    let new = commit(&views);
+    rot(&store, &then);
+    let scene = opened(store);
+    let reader = scene.repo.reader().unwrap();
+    let side = |kept: &Kept| diff::Side { root: catalogue_root(&kept.snapshot), place: None };
+    let (mut changed, mut alone, mut lost) = (0, Vec::new(), 0);
+    let mut take = |change| {
+        let diff::Change::Collection { old, new, .. } = change else { panic!("{change:?}") };
+        match (old, new) {
+            (Some(_), Some(_)) => changed += 1,
+            (old, new) => alone.extend(old.or(new).map(|one| one.namespace.key())),
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let mut tell = |_| {
+        lost += 1;
+        Ok(())
+    };
+    assert!(
+        diff::diff(&reader, side(&old), side(&new), &mut take, &mut tell).unwrap().is_continue()
+    );
+    assert!((1..DOCUMENTS - 1).contains(&changed) && lost == 1, "{changed} {lost}");
+    assert!(alone.is_empty() || alone == [first.0], "{alone:?}");
+}
+
+#[test]
+fn a_hole_in_the_list_of_collections_is_told() {
+    let deployment = Deployment::standalone();
+    let store = Arc::new(MemoryStore::new());
+    let (scene, link) = (Scene::on(store.clone()), link(&deployment));
     let (session, _, splitter) = scene.session();
-    let kept = scene.commit(session, splitter, &catalogue);
+    let kept = scene.commit(session, splitter, &views(0));
     rot(&store, &store.snapshot());
     let scene = opened(store);
     let only = |name: &str| Options { include: Patterns::parse([name]), ..scene.options() };
