@@ -154,13 +154,15 @@ fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failu
     let mut changes = Changes::new(&reader, args.fields || screen.loudness >= Loudness::Verbose);
     let mut watch = Watch::start(screen, "diff")?;
     let progress = watch.progress.clone();
-    let flow =
-        deployment::diff_live(&reader, Some(root), (&link, &options), &progress, &mut |c| {
-            match changes.show(&c, screen) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(failure) => ControlFlow::Break(failure),
-            }
-        })?;
+    let mut losses = Losses::new(screen);
+    losses.watched(&watch);
+    let mut take = |change| match changes.show(&change, screen) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => ControlFlow::Break(failure),
+    };
+    let mut lost = |error| losses.name("", error);
+    let (root, server) = (Some(root), (&link, &options));
+    let flow = deployment::diff_live(&reader, root, server, &progress, &mut take, &mut lost)?;
     watch.clear();
     if let ControlFlow::Break(failure) = flow {
         return Err(failure);
@@ -176,7 +178,7 @@ fn live(args: &Args, global: &Global, screen: &mut Screen) -> Result<Exit, Failu
         screen.chat("")?;
         changes.sum_up(screen)?;
     }
-    Ok(all.end(Exit::Done))
+    Ok(all.end(losses.end()))
 }
 
 /// The server is asked for the database of the same name, and for no other.

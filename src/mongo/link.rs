@@ -82,10 +82,10 @@ impl Link {
         &self.inner.facts
     }
 
-    /// Who is logged in, without the database that knows the name; an empty name is one that only
-    /// the server knows (that of a certificate, for one).
-    pub fn user(&self) -> Option<&str> {
-        Some(self.inner.user.as_ref()?.name.as_str())
+    /// Who is logged in; an empty name is one that only the server knows (that of a certificate,
+    /// for one).
+    pub fn user(&self) -> Option<&User> {
+        self.inner.user.as_ref()
     }
 
     /// The reply to `command`, run in `db`. The command's first field is its name. What the
@@ -180,9 +180,9 @@ impl Link {
         self.block_on(async { tokio::time::sleep(how_long).await });
     }
 
-    /// What the server's process is called that would answer now: another name is another process,
-    /// which may not know all that the one before it had acknowledged. None: it does not tell
-    /// (before 4.4).
+    /// What the server's process is called that would answer now, and by which election it is the
+    /// primary: another one may not know all that was acknowledged before it. So may the same
+    /// process, elected again after another was. None: it does not tell (before 4.4).
     pub fn process(&self) -> Result<Option<Vec<u8>>, Error> {
         let criteria = match self.inner.purpose {
             Purpose::Read => self.inner.client.selection_criteria().cloned(),
@@ -197,7 +197,8 @@ impl Link {
             let hello = hello.map_err(|error| asked.error(error))?;
             let version = hello.get_document("topologyVersion").ok();
             let process = version.and_then(|version| version.get_object_id("processId").ok());
-            Ok(process.map(|process| process.bytes().to_vec()))
+            let election = hello.get_object_id("electionId").ok().map(|election| election.bytes());
+            Ok(process.map(|process| [process.bytes(), election.unwrap_or_default()].concat()))
         })
     }
 

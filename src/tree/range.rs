@@ -85,7 +85,7 @@ impl KeyRange {
         }
     }
 
-    pub(super) fn ends_before(&self, key: &[u8]) -> bool {
+    pub fn ends_before(&self, key: &[u8]) -> bool {
         match &self.to {
             Bound::Included(to) => key > to,
             Bound::Excluded(to) => key >= to,

@@ -144,6 +144,36 @@ fn what_others_changed_meanwhile_is_left_and_told() {
 }
 
 #[test]
+fn what_only_the_servers_own_comparison_takes_for_the_same_is_another_document() {
+    let deployment = Deployment::standalone();
+    let link = link(&deployment);
+    let place = Namespace::new("d", "c");
+    let collation = doc! { "locale": "en", "strength": 1 };
+    deployment.command("d", doc! { "create": "c", "collation": collation });
+    let text = |text: &str| document(1, |writer| writer.push_str(b"a", text));
+    let number = document(2, |writer| writer.push_i32(b"a", 1));
+    let fraction = document(2, |writer| writer.push_f64(b"a", 1.0));
+    let live = [text("\u{c4}BC"), fraction];
+    write(&link, &place, Order::Any, inserts(&live));
+    for seen in [text("abc"), number] {
+        let id = get(&seen, b"_id").unwrap().unwrap().as_i64().unwrap() as i32;
+        let new = document(id, |writer| writer.push_i32(b"a", 3));
+        for op in [Op::Replace { document: new, was: seen.clone() }, Op::Remove { was: seen }] {
+            let report = write(&link, &place, Order::Any, vec![op.clone()]);
+            assert_eq!(report.failures.count(), 1, "{op:?}");
+        }
+    }
+    assert_eq!(all(&link, &place), live);
+    // The very ones are found, and those whose `_id` is a text.
+    let mut named = Writer::new();
+    named.push_str(b"_id", "seven");
+    let named = Bytes::from(named.finish());
+    write(&link, &place, Order::Any, inserts(std::slice::from_ref(&named)));
+    let removes = live.into_iter().chain([named]).map(|was| Op::Remove { was });
+    assert_eq!(write(&link, &place, Order::Any, removes.collect()).removed, 3);
+}
+
+#[test]
 fn a_document_that_goes_and_comes_is_not_lost_with_an_answer() {
     if !can(Ability::DollarNames) {
         return;

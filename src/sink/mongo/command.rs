@@ -90,6 +90,9 @@ pub(super) fn write_statement(
         statement.push_doc(b"u", document);
     }
     statement.push_bool(b"upsert", was.is_none());
+    if seen.is_some() {
+        push_simple(&mut statement, id.as_ref());
+    }
     Ok(statement.finish())
 }
 
@@ -101,12 +104,41 @@ pub(super) fn remove_statement(was: &[u8]) -> Result<Vec<u8>, Malformed> {
     let seen = Some(was).filter(|was| id_bytes + was.len() <= RESTORE_BATCH_BYTES);
     statement.push_doc(b"q", &filter(id.as_ref(), seen));
     statement.push_i32(b"limit", 1);
+    if seen.is_some() {
+        push_simple(&mut statement, id.as_ref());
+    }
     Ok(statement.finish())
 }
 
-/// `{_id: {$eq: ...}, $expr: {$eq: [{$cmp: ["$$ROOT", {$literal: was}]}, 0]}}`. Where the old
-/// document and the new one would not fit into one command, the old one is known by its `_id`
-/// alone. 4.4 takes `$$ROOT` beside a literal in `$eq` for a path of fields, and fails.
+/// Text compares by its bytes, whatever the collection's collation. Where the `_id` may hold text,
+/// its index would be of no use then, and each statement read the whole collection.
+fn push_simple(statement: &mut Writer, id: Option<&Element>) {
+    const TEXTLESS: [u8; 12] = [
+        kind::DOUBLE,
+        kind::BINARY,
+        kind::OBJECT_ID,
+        kind::BOOL,
+        kind::DATE,
+        kind::NULL,
+        kind::INT32,
+        kind::TIMESTAMP,
+        kind::INT64,
+        kind::DECIMAL128,
+        kind::MIN_KEY,
+        kind::MAX_KEY,
+    ];
+    if id.is_some_and(|id| TEXTLESS.contains(&id.kind)) {
+        let mut collation = Writer::new();
+        collation.push_str(b"locale", "simple");
+        statement.push_doc(b"collation", &collation.finish());
+    }
+}
+
+/// `{_id: {$eq: ...}, $expr: {$and: [{$eq: [{$bsonSize: "$$ROOT"}, ...]}, {$eq: [{$cmp:
+/// ["$$ROOT", {$literal: was}]}, 0]}]}}`: numbers of two types compare as equal, and those of the
+/// most types differ in size. Where the old document and the new one would not fit into one
+/// command, the old one is known by its `_id` alone. 4.4 takes `$$ROOT` beside a literal in `$eq`
+/// for a path of fields, and fails.
 fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
     let mut filter = Writer::new();
     if let Some(id) = id {
@@ -120,14 +152,26 @@ fn filter(id: Option<&Element>, was: Option<&[u8]>) -> Vec<u8> {
         both.push_doc(&literal.finish());
         let mut compared = Writer::new();
         compared.push_array(b"$cmp", &both.finish());
-        let mut with_zero = ArrayWriter::new();
-        with_zero.push_doc(&compared.finish());
-        with_zero.push_raw(kind::INT32, &0i32.to_le_bytes());
-        let mut equal = Writer::new();
-        equal.push_array(b"$eq", &with_zero.finish());
-        filter.push_doc(b"$expr", &equal.finish());
+        let mut size = Writer::new();
+        size.push_str(b"$bsonSize", "$$ROOT");
+        let mut is_it = ArrayWriter::new();
+        is_it.push_doc(&is(size, was.len() as i32));
+        is_it.push_doc(&is(compared, 0));
+        let mut and = Writer::new();
+        and.push_array(b"$and", &is_it.finish());
+        filter.push_doc(b"$expr", &and.finish());
     }
     filter.finish()
+}
+
+/// `{$eq: [what, number]}`.
+fn is(what: Writer, number: i32) -> Vec<u8> {
+    let mut both = ArrayWriter::new();
+    both.push_doc(&what.finish());
+    both.push_raw(kind::INT32, &number.to_le_bytes());
+    let mut equal = Writer::new();
+    equal.push_array(b"$eq", &both.finish());
+    equal.finish()
 }
 
 /// `{_id: {$eq: ...}, $nor: [{}]}`, which no document is: what an upsert makes of it is new, or
@@ -213,6 +257,11 @@ mod tests {
         let equal = document_in(filter, b"_id").unwrap();
         assert_eq!(get(equal, b"$eq").unwrap().unwrap().as_i64(), Some(7));
         assert!(document_in(filter, b"$expr").is_some());
+        assert!(document_in(&statement, b"collation").is_some());
+        let mut named = Writer::new();
+        named.push_str(b"_id", "seven");
+        let named = remove_statement(&named.finish()).unwrap();
+        assert_eq!(document_in(&named, b"collation"), None, "by that it would not be found");
         assert_eq!(document_in(&statement, b"u").unwrap(), document);
         let craft = Craft { empty_timestamp: true, ..Craft::default() };
         let statement = write_statement(&document, None, craft).unwrap();

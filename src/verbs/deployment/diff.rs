@@ -1,18 +1,18 @@
 //! What makes the collections of one snapshot into those of another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::ControlFlow,
 };
 
 use bytes::Bytes;
 
-use super::{Collection, Found, by_id, collections, content, resolve};
+use super::{Bounds, Collection, Document, Found, by_id, collections, documents, resolve};
 use crate::{
     document::{self, namespace::Namespace},
     format::catalogue::DocumentKeys,
     repo::ReadBlobs,
-    tree::{self, KeyRange, Root, Value},
+    tree::{self, Root, Value},
     verbs::{Error, Lost, address::Address},
 };
 
@@ -64,7 +64,7 @@ pub type Take<'t, B> = dyn FnMut(Change) -> ControlFlow<B> + 't;
 /// changed; equal subtrees are skipped unread. Documents in natural order (capped collections)
 /// have no place that stays theirs: of these, each that the other side lacks is told as added or
 /// removed, for which both sides are read whole. Of documents that can't be read nothing is told,
-/// nor of what the other side has in their places; that goes to `lost`.
+/// nor of what the other side has in their places (in natural order: alone); that goes to `lost`.
 pub fn diff<R: ReadBlobs, B>(
     reader: &R,
     old: Side<'_>,
@@ -72,10 +72,11 @@ pub fn diff<R: ReadBlobs, B>(
     take: &mut Take<'_, B>,
     lost: &mut Lost<'_, R::Error>,
 ) -> Result<ControlFlow<B>, Error<R::Error>> {
-    let (old, new) = (Selected::of(reader, old)?, Selected::of(reader, new)?);
+    let (old, new) = (Selected::of(reader, old, lost)?, Selected::of(reader, new, lost)?);
     if old.id.is_some() || new.id.is_some() {
         return one_document(reader, &old, &new, take);
     }
+    let are_whole = [old.is_whole, new.is_whole];
     let mut pairs: BTreeMap<String, [Option<Collection>; 2]> = BTreeMap::new();
     for (name, collection) in old.collections {
         pairs.entry(name).or_default()[0] = Some(collection);
@@ -84,6 +85,10 @@ pub fn diff<R: ReadBlobs, B>(
         pairs.entry(name).or_default()[1] = Some(collection);
     }
     for (_, pair) in pairs {
+        // One that can't be read may be of that name.
+        if pair.iter().zip(are_whole).any(|(one, is_whole)| one.is_none() && !is_whole) {
+            continue;
+        }
         if let ControlFlow::Break(broken) = one_pair(reader, pair, take, lost)? {
             return Ok(ControlFlow::Break(broken));
         }
@@ -96,32 +101,53 @@ pub fn diff<R: ReadBlobs, B>(
 struct Selected {
     collections: Vec<(String, Collection)>,
     id: Option<String>,
+    /// All could be read.
+    is_whole: bool,
 }
 
 impl Selected {
-    fn of<R: ReadBlobs>(reader: &R, side: Side<'_>) -> Result<Self, Error<R::Error>> {
+    fn of<R: ReadBlobs>(
+        reader: &R,
+        side: Side<'_>,
+        lost: &mut Lost<'_, R::Error>,
+    ) -> Result<Self, Error<R::Error>> {
+        let mut selected = Selected { collections: Vec::new(), id: None, is_whole: true };
         let Some(root) = side.root else {
             return match side.place {
                 Some(_) => Err(Error::NoCollections),
-                None => Ok(Selected { collections: Vec::new(), id: None }),
+                None => Ok(selected),
             };
         };
         let found = side.place.map(|place| resolve(reader, &root, place)).transpose()?;
-        let (all, id) = match found {
-            None => (collections(reader, &root, None).collect::<Result<Vec<_>, _>>()?, None),
-            Some(Found::Database(db)) => {
-                let within = collections(reader, &root, Some(&db));
-                let named = within
-                    .map(|found| found.map(|found| (found.namespace.collection.clone(), found)));
-                return Ok(Selected { collections: named.collect::<Result<_, _>>()?, id: None });
-            }
+        let database = match found {
+            None => None,
+            Some(Found::Database(db)) => Some(db),
             Some(Found::Collection(one)) => {
-                return Ok(Selected { collections: vec![(String::new(), *one)], id: None });
+                selected.collections.push((String::new(), *one));
+                return Ok(selected);
             }
-            Some(Found::Document(one, id)) => (vec![*one], Some(id)),
+            Some(Found::Document(one, id)) => {
+                selected.collections.push((one.namespace.to_string(), *one));
+                selected.id = Some(id);
+                return Ok(selected);
+            }
         };
-        let named = all.into_iter().map(|found| (found.namespace.to_string(), found));
-        Ok(Selected { collections: named.collect(), id })
+        for found in collections(reader, &root, database.as_deref()) {
+            match found {
+                Ok(one) => {
+                    let name = match &database {
+                        Some(_) => one.namespace.collection.clone(),
+                        None => one.namespace.to_string(),
+                    };
+                    selected.collections.push((name, one));
+                }
+                Err(error) => {
+                    lost(error)?;
+                    selected.is_whole = false;
+                }
+            }
+        }
+        Ok(selected)
     }
 
     fn document<R: ReadBlobs>(
@@ -182,8 +208,10 @@ fn one_pair<R: ReadBlobs, B>(
     };
     let are_keyed = old.record.keys == DocumentKeys::Id && new.record.keys == DocumentKeys::Id;
     if !are_keyed {
-        let sides = [(&old.namespace, old_root), (&new.namespace, new_root)];
-        return by_content(reader, sides, take);
+        if old_root.id == new_root.id {
+            return Ok(ControlFlow::Continue(()));
+        }
+        return by_content(reader, [old, new], take, lost);
     }
     for change in tree::diff(reader, &old_root, &new_root).going_on() {
         let tree::Change { key, old: was, new: now } = match change {
@@ -204,30 +232,50 @@ fn one_pair<R: ReadBlobs, B>(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Each document that the other side has not, or not so often.
+/// Each document that the other side has not, or not so often. What a side lacks that can't be
+/// read whole nobody knows.
 fn by_content<R: ReadBlobs, B>(
     reader: &R,
-    [old, new]: [(&Namespace, Root); 2],
+    [old, new]: [&Collection; 2],
     take: &mut Take<'_, B>,
+    lost: &mut Lost<'_, R::Error>,
 ) -> Result<ControlFlow<B>, Error<R::Error>> {
-    if old.1.id == new.1.id {
-        return Ok(ControlFlow::Continue(()));
-    }
-    let name = |value: &Value| -> Result<blake3::Hash, Error<R::Error>> {
-        Ok(blake3::hash(&content(reader, value)?))
+    // Each side is read twice, and named once.
+    let mut named = HashSet::new();
+    let mut lost = |error: Error<R::Error>| match named.insert(error.to_string()) {
+        true => lost(error),
+        false => Ok(()),
     };
-    for ((namespace, this), (_, other), is_new) in [(old, new, false), (new, old, true)] {
+    for (this, other, is_new) in [(old, new, false), (new, old, true)] {
         let mut known: HashMap<blake3::Hash, u64> = HashMap::new();
-        for found in tree::iter(reader, &other, KeyRange::all()) {
-            *known.entry(name(&found?.1)?).or_default() += 1;
+        let mut is_whole = true;
+        for found in documents(reader, other, &Bounds::default())? {
+            match found {
+                Ok(found) => *known.entry(blake3::hash(&found.bytes)).or_default() += 1,
+                Err(error) => {
+                    lost(error)?;
+                    is_whole = false;
+                }
+            }
         }
-        for found in tree::iter(reader, &this, KeyRange::all()) {
-            let (key, value) = found?;
-            if let Some(count) = known.get_mut(&name(&value)?).filter(|count| **count > 0) {
+        if !is_whole {
+            continue;
+        }
+        for found in documents(reader, this, &Bounds::default())? {
+            let Document { key, bytes } = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    lost(error)?;
+                    continue;
+                }
+            };
+            let count = known.get_mut(&blake3::hash(&bytes)).filter(|count| **count > 0);
+            if let Some(count) = count {
                 *count -= 1;
                 continue;
             }
-            let namespace = namespace.clone();
+            let (namespace, value) =
+                (this.namespace.clone(), Value { head: bytes, ..Value::default() });
             let (old, new) = if is_new { (None, Some(value)) } else { (Some(value), None) };
             let flow =
                 take(Change::Document(Box::new(DocumentChange { namespace, key, old, new })));

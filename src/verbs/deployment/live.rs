@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, iter::Peekable, ops::ControlFlow};
 use bytes::Bytes;
 
 use super::{
-    Collection, collections, content,
+    Bounds, Collection, collections, content,
     diff::{Change, DocumentChange, Take, facets},
-    document_bytes,
+    document_bytes, documents, id_text,
 };
 use crate::{
-    document,
+    document::{self, namespace::Namespace},
     format::catalogue::{CollectionKind, CollectionRecord, DocumentKeys},
     mongo::Link,
     progress::Progress,
@@ -20,7 +20,7 @@ use crate::{
         sorter::{SortError, Sorted, Sorter, SorterOptions},
     },
     tree::{self, Iter, KeyRange, Root, Value},
-    verbs::Error,
+    verbs::{Error, Lost},
 };
 
 /// What ends a comparison with a server.
@@ -44,25 +44,28 @@ impl<E: std::error::Error + 'static> From<tree::Error<E>> for LiveError<E> {
 
 /// Gives every change from the snapshot to the server to `take`, until it breaks. Only what
 /// `options` take of the server is compared. Documents are as they are when they come by: what is
-/// written meanwhile may show or not.
+/// written meanwhile may show or not. Of what of the snapshot can't be read nothing is told, nor of
+/// what the server has in its place; that goes to `lost`.
 pub fn diff_live<R: ReadBlobs, B>(
     reader: &R,
     root: Option<Root>,
     (link, options): (&Link, &Options),
     progress: &Progress,
     take: &mut Take<'_, B>,
+    lost: &mut Lost<'_, R::Error>,
 ) -> Result<ControlFlow<B>, LiveError<R::Error>> {
     let capture = Capture::begin(link, options.clone(), progress)?;
     let mut pairs: BTreeMap<String, (Option<Collection>, Option<&mongo::Collection>)> =
         BTreeMap::new();
-    if let Some(root) = root {
-        for found in collections(reader, &root, options.db.as_deref()) {
-            let found = found?;
-            if (options.wanted)(&found.namespace) && !is_authority(&found) {
-                let name = found.namespace.to_string();
-                pairs.entry(name).or_default().0 = Some(found);
-            }
-        }
+    let mut is_whole = true;
+    let mut lost_of_list = |error| {
+        is_whole = false;
+        lost(error)
+    };
+    let stored = root.map(|root| stored(reader, &root, options, &mut lost_of_list)).transpose()?;
+    for old in stored.into_iter().flatten() {
+        let name = old.namespace.to_string();
+        pairs.entry(name).or_default().0 = Some(old);
     }
     for live in capture.catalogue() {
         pairs.entry(live.namespace.to_string()).or_default().1 = Some(live);
@@ -70,6 +73,9 @@ pub fn diff_live<R: ReadBlobs, B>(
     for (_, (old, live)) in pairs {
         let new = live.map(|live| described(live, capture.size_of(live)));
         let (Some(old), Some(new), Some(live)) = (&old, &new, live) else {
+            if old.is_none() && !is_whole {
+                continue;
+            }
             let (old, new) = (old.map(Box::new), new.map(Box::new));
             let flow = take(Change::Collection { old, new, facets: Vec::new() });
             if flow.is_break() {
@@ -95,13 +101,32 @@ pub fn diff_live<R: ReadBlobs, B>(
             };
             progress.phase("comparing");
             let side = Compared { reader, old, root, progress };
-            let flow = side.documents(capture.scan(live), live.keys, &sorter, take)?;
+            let live = (capture.scan(live), live.keys);
+            let flow = side.documents(live, &sorter, take, lost)?;
             if flow.is_break() {
                 return Ok(flow);
             }
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+/// The snapshot's collections that are compared.
+fn stored<R: ReadBlobs>(
+    reader: &R,
+    root: &Root,
+    options: &Options,
+    lost: &mut Lost<'_, R::Error>,
+) -> Result<Vec<Collection>, Error<R::Error>> {
+    let mut all = Vec::new();
+    for found in collections(reader, root, options.db.as_deref()) {
+        match found {
+            Ok(found) => all.push(found),
+            Err(error) => lost(error)?,
+        }
+    }
+    all.retain(|one| (options.wanted)(&one.namespace) && !is_authority(one));
+    Ok(all)
 }
 
 /// Users and roles: they are captured only when that is asked for.
@@ -141,10 +166,10 @@ struct Compared<'a, R> {
 impl<R: ReadBlobs> Compared<'_, R> {
     fn documents<B>(
         &self,
-        scan: mongo::Scan,
-        keys: Keys,
+        (scan, keys): (mongo::Scan, Keys),
         sorter: &dyn Fn() -> Sorter,
         take: &mut Take<'_, B>,
+        lost: &mut Lost<'_, R::Error>,
     ) -> Result<ControlFlow<B>, LiveError<R::Error>> {
         let mut live = sorter();
         for batch in scan {
@@ -158,8 +183,8 @@ impl<R: ReadBlobs> Compared<'_, R> {
             self.progress.done(batch.len(), batch.bytes());
         }
         let mut live = Live { sorted: live.finish()?.peekable(), keys };
-        let mut stored = self.stored(sorter)?;
-        let (mut old, mut new) = (stored.next()?, live.next()?);
+        let mut stored = self.stored(sorter, lost)?;
+        let (mut old, mut new) = (stored.next(lost)?, live.next()?);
         loop {
             let order = match (&old, &new) {
                 (None, None) => return Ok(ControlFlow::Continue(())),
@@ -168,9 +193,12 @@ impl<R: ReadBlobs> Compared<'_, R> {
                 (Some((a, _)), Some((b, _))) => a.cmp(b),
             };
             let was =
-                if order.is_le() { std::mem::replace(&mut old, stored.next()?) } else { None };
+                if order.is_le() { std::mem::replace(&mut old, stored.next(lost)?) } else { None };
             let is = if order.is_ge() { std::mem::replace(&mut new, live.next()?) } else { None };
-            let flow = self.tell(was, is, take)?;
+            if was.is_none() && is.as_ref().is_some_and(|(key, _)| stored.may_hold(key)) {
+                continue;
+            }
+            let flow = self.tell(was, is, take, lost)?;
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -182,12 +210,21 @@ impl<R: ReadBlobs> Compared<'_, R> {
         was: Option<(Bytes, Value)>,
         is: Option<(Bytes, Bytes)>,
         take: &mut Take<'_, B>,
+        lost: &mut Lost<'_, R::Error>,
     ) -> Result<ControlFlow<B>, LiveError<R::Error>> {
-        if let (Some((_, value)), Some((_, bytes))) = (&was, &is)
+        if let (Some((key, value)), Some((_, bytes))) = (&was, &is)
             && document_bytes(value) == bytes.len() as u64
-            && content(self.reader, value)? == *bytes
         {
-            return Ok(ControlFlow::Continue(()));
+            let differs = match content(self.reader, value) {
+                Ok(content) => content != *bytes,
+                Err(error) => {
+                    lost(named(error, &self.old.namespace, (&value.head, key)))?;
+                    false
+                }
+            };
+            if !differs {
+                return Ok(ControlFlow::Continue(()));
+            }
         }
         let key = was.as_ref().map(|(key, _)| key).or(is.as_ref().map(|(key, _)| key));
         let key = key.expect("one of the sides has it").clone();
@@ -198,17 +235,42 @@ impl<R: ReadBlobs> Compared<'_, R> {
     }
 
     /// The snapshot's documents by the keys of their ids.
-    fn stored(&self, sorter: &dyn Fn() -> Sorter) -> Result<Stored<'_, R>, LiveError<R::Error>> {
-        let iter = tree::iter(self.reader, &self.root, KeyRange::all());
+    fn stored(
+        &self,
+        sorter: &dyn Fn() -> Sorter,
+        lost: &mut Lost<'_, R::Error>,
+    ) -> Result<Stored<'_, R>, LiveError<R::Error>> {
+        let mut gaps = Vec::new();
         if self.old.record.keys == DocumentKeys::Id {
-            return Ok(Stored::Tree(iter));
+            let iter = tree::iter(self.reader, &self.root, KeyRange::all()).going_on();
+            return Ok(Stored { from: Source::Tree(iter), namespace: &self.old.namespace, gaps });
         }
         let mut sorted = sorter();
-        for found in iter {
-            let bytes = content(self.reader, &found?.1)?;
-            sorted.push(&key_of(&bytes)?, &bytes)?;
+        for found in documents(self.reader, self.old, &Bounds::default())? {
+            match found {
+                Ok(found) => sorted.push(&key_of(&found.bytes)?, &found.bytes)?,
+                Err(error) => {
+                    lost(error)?;
+                    gaps = vec![KeyRange::all()];
+                }
+            }
         }
-        Ok(Stored::Sorted(sorted.finish()?))
+        let from = Source::Sorted(sorted.finish()?);
+        Ok(Stored { from, namespace: &self.old.namespace, gaps })
+    }
+}
+
+/// What is lost of one document.
+fn named<E: std::error::Error>(
+    error: Error<E>,
+    namespace: &Namespace,
+    (head, key): (&[u8], &[u8]),
+) -> Error<E> {
+    match error {
+        Error::Tree(source) => {
+            Error::Lost { what: format!("{namespace}/{}", id_text(head, key)), source }
+        }
+        other => other,
     }
 }
 
@@ -242,19 +304,46 @@ impl Live {
     }
 }
 
-enum Stored<'a, R> {
+struct Stored<'a, R> {
+    from: Source<'a, R>,
+    namespace: &'a Namespace,
+    /// What can't be read lies there.
+    gaps: Vec<KeyRange>,
+}
+
+enum Source<'a, R> {
     Tree(Iter<'a, R>),
     Sorted(Sorted),
 }
 
 impl<R: ReadBlobs> Stored<'_, R> {
-    fn next(&mut self) -> Result<Option<(Bytes, Value)>, LiveError<R::Error>> {
-        Ok(match self {
-            Stored::Tree(iter) => iter.next().transpose()?,
-            Stored::Sorted(sorted) => {
+    fn next(
+        &mut self,
+        lost: &mut Lost<'_, R::Error>,
+    ) -> Result<Option<(Bytes, Value)>, LiveError<R::Error>> {
+        let iter = match &mut self.from {
+            Source::Tree(iter) => iter,
+            Source::Sorted(sorted) => {
                 let found = sorted.next().transpose()?;
-                found.map(|(key, head)| (key, Value { head, ..Value::default() }))
+                return Ok(found.map(|(key, head)| (key, Value { head, ..Value::default() })));
             }
-        })
+        };
+        loop {
+            match iter.next().transpose() {
+                Ok(found) => return Ok(found),
+                Err(source) => {
+                    let what = format!("documents of {}", self.namespace);
+                    lost(Error::Lost { what, source })?;
+                    self.gaps.push(iter.lost().cloned().unwrap_or_else(KeyRange::all));
+                }
+            }
+        }
+    }
+
+    /// Whether a document that was not found may be among those that can't be read. Keys come in
+    /// their order.
+    fn may_hold(&mut self, key: &[u8]) -> bool {
+        self.gaps.retain(|gap| !gap.ends_before(key));
+        self.gaps.iter().any(|gap| gap.holds(key))
     }
 }

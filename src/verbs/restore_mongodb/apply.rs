@@ -37,11 +37,11 @@ impl Prepared<'_> {
         }
         let session = self.session.take();
         match session {
-            Some(session) if self.options.undo => {
+            Some(session) => {
                 let (undo, snapshot) = self.record(session)?;
                 let reader = self.repo.reader()?;
                 let written = self.write(&reader, &mut outcome, progress);
-                // Whoever takes it back without the UUIDs knows as much as the record did before.
+                // Whoever takes it back without that knows as much as the record did before.
                 let undo = self.complete(undo, snapshot).unwrap_or(undo);
                 written.map_err(|source| Error::Unfinished { undo, source: Box::new(source) })?;
                 let ground = collect::Ground::of(self.repo);
@@ -49,7 +49,6 @@ impl Prepared<'_> {
                     && collect::forget(&ground, &[undo], "the restore wrote nothing").is_ok();
                 outcome.undo = (!is_needless).then_some(undo);
             }
-            Some(session) => self.write(&session, &mut outcome, progress)?,
             None => {
                 let reader = self.repo.reader()?;
                 self.write(&reader, &mut outcome, progress)?;
@@ -68,10 +67,11 @@ impl Prepared<'_> {
         Ok((undo, snapshot))
     }
 
-    /// Commits the record again with the UUIDs of what was made, which nobody knew before, and
-    /// forgets the first: whenever this stops, one of them is there.
+    /// Commits the record again with what nobody knew before (the UUIDs of what was made, what was
+    /// left alone, which indexes could be built), and forgets the first: whenever this stops, one
+    /// of them is there.
     fn complete(&self, first: Sid, mut snapshot: Snapshot) -> Result<Sid, Error> {
-        if self.jobs.iter().all(|job| job.made().is_none()) {
+        if !self.jobs.iter().any(Job::is_otherwise) {
             return Ok(first);
         }
         let reader = self.repo.reader()?;
@@ -147,6 +147,9 @@ impl Prepared<'_> {
             }
             process = now;
             progress.phase("again");
+            if let Some(steps) = &self.steps {
+                steps.rewind(&self.spill())?;
+            }
             for (job, work) in self.jobs.iter().zip(&mut works) {
                 self.again(job, work, recorded, progress)?;
                 self.finish(job, work, progress)?;
@@ -241,6 +244,7 @@ impl Prepared<'_> {
             return Ok(Indexes::default());
         }
         let built = sink::build(self.link, &job.plan.to, &job.build)?;
+        job.done().built = Some(self.standing(job, &built.built));
         let failed = built.failed.into_iter();
         let mut troubles: Vec<String> =
             failed.map(|(name, why)| format!("the index {name} was not built: {why}")).collect();
@@ -248,6 +252,16 @@ impl Prepared<'_> {
             troubles.push("the server does not know an option of an index: it was left out".into());
         }
         Ok(Indexes { built: built.built, troubles })
+    }
+
+    /// The indexes of these names as they stand there. Who may not list them knows what was asked
+    /// for.
+    fn standing(&self, job: &Job, names: &[String]) -> Vec<Vec<u8>> {
+        let there = sink::indexes(self.link, &job.plan.to);
+        let there = there.map(|all| sink::wanted(&all, job.options_there()));
+        let mut specs = there.unwrap_or_else(|_| job.build.clone());
+        specs.retain(|spec| names.contains(&sink::name_of(spec)));
+        specs
     }
 
     /// Tells which collections somebody dropped meanwhile: what is not there any more, or only in

@@ -107,13 +107,16 @@ impl Merged {
         }
         if let Some(own) = link.user().filter(|_| replaces) {
             let is_own = |user: &Bytes| {
-                let name = get(user, b"user").ok().flatten();
-                name.and_then(|name| name.as_str()) == Some(own.as_bytes())
+                let says = |name: &[u8], text: &str| {
+                    let field = get(user, name).ok().flatten();
+                    field.and_then(|field| field.as_str()) == Some(text.as_bytes())
+                };
+                says(b"user", &own.name) && says(b"db", &own.database)
             };
             let before = merged.all.users.len();
             merged.all.users.retain(|user| !is_own(user));
             if merged.all.users.len() < before {
-                merged.notes.push(format!("{own} restores, and stays as on the server"));
+                merged.notes.push(format!("{} restores, and stays as on the server", own.name));
             }
         }
         Ok(merged)

@@ -7,6 +7,7 @@ use super::{
     Error,
     apply::start,
     capped,
+    documents::Documents,
     job::{Job, place_of},
     known::{Known, Side},
     live::{self, Live, Spill},
@@ -16,10 +17,11 @@ use super::{
     strategy::{Conflict, Strategy, Verdict},
     tally::{CollectionOutcome, Digest, Fate, Sample, sample},
     touched::{Action, Touched},
+    weigh::Step,
 };
 use crate::{
     progress::Progress,
-    repo::{self, ReadBlobs},
+    repo::{self, ReadBlobs, Reader},
     sink::mongo::{self as sink, Op, Order, Report, Writers},
     tree::{self, KeyRange, Root},
     verbs::deployment::content,
@@ -59,6 +61,7 @@ impl Prepared<'_> {
             let came = self.came_since(job, recorded, progress)?;
             if came > 0 {
                 work.stay(came);
+                job.done().stays = true;
                 return Ok(work);
             }
             sink::drop(self.link, &job.plan.to)?;
@@ -68,6 +71,7 @@ impl Prepared<'_> {
                 // What was dropped for it is missed: that is no little trouble.
                 Err(Error::Sink(error)) if job.plan.fate == Fate::Create && error.is_refusal() => {
                     work.refuse(&error);
+                    job.done().stays = true;
                     return Ok(work);
                 }
                 created => created?,
@@ -122,7 +126,7 @@ impl Prepared<'_> {
             return Ok(0);
         }
         // What is merely gone is no loss.
-        let spill = Spill { dir: &self.options.spill_dir, ambient: self.repo.ambient() };
+        let spill = self.spill();
         let mut known = Known::new(&spill);
         known.documents(recorded, root, Side::Old, progress)?;
         Ok(known.meet((self.link, &place), progress, &mut |_, _| Ok(()))?.foreign)
@@ -190,7 +194,7 @@ impl Prepared<'_> {
             .map(|option| format!("the server does not know the option {option}: it was left out"));
         work.troubles = left_out.collect();
         // Who can't be asked ends no restore: the record says less then.
-        *job.made() = sink::uuid_at(self.link, &job.place).ok().flatten();
+        job.done().made = sink::uuid_at(self.link, &job.place).ok().flatten();
         Ok(())
     }
 
@@ -215,6 +219,13 @@ impl Prepared<'_> {
         let known = job.losses.count();
         let matches = self.options.matches.as_ref();
         let mut ours = job.documents((&self.reader, &root), matches, progress);
+        let ours_of =
+            |key: &Bytes, touched: &Touched, ours: &mut Documents<'_, Reader>| match &touched
+                .source_key
+            {
+                Some(key) => self.ours(job, &root, key, progress),
+                None => ours.at(key),
+            };
         if job.makes_it() || job.in_order() {
             for (number, entry) in ours.enumerate() {
                 if number % 256 == 0 {
@@ -233,20 +244,44 @@ impl Prepared<'_> {
                 super::go_on(progress)?;
                 let (key, value) = entry?;
                 let touched = Touched::read(recorded, &value)?;
-                let found = match &touched.source_key {
-                    Some(key) => self.ours(job, &root, key, progress)?,
-                    None => ours.at(&key)?,
-                };
-                let Some(ours) = found else { continue };
-                match op(&self.options.strategy, &touched, ours, old.under(&key)?)? {
-                    Some(op) => {
-                        take(op)?;
-                    }
-                    None => lost.push(touched.id),
-                }
+                let (found, was) = (ours_of(&key, &touched, &mut ours)?, old.under(&key)?);
+                self.step(touched, found, was, (take, &mut lost))?;
             }
+        } else if let Some(steps) = &self.steps {
+            steps.of(job.number, &mut |key, Step { touched, was }| {
+                super::go_on(progress)?;
+                let found = ours_of(&key, &touched, &mut ours)?;
+                let stands = was.map(|was| (was.whole(self.link, &job.place), was));
+                let was = match stands {
+                    Some((now, was)) => now?.filter(|now| was.is(now)),
+                    None => None,
+                };
+                self.step(touched, found, was, (take, &mut lost))
+            })?;
         }
         Ok(lost)
+    }
+
+    /// Hands on what is to be done with one document, which stands there as it `was`.
+    fn step(
+        &self,
+        touched: Touched,
+        ours: Option<Bytes>,
+        was: Option<Bytes>,
+        (take, lost): (Take<'_>, &mut Vec<Bytes>),
+    ) -> Result<(), Error> {
+        let Some(ours) = ours else { return Ok(()) };
+        match op(&self.options.strategy, &touched, ours, was)? {
+            Some(op) => take(op).map(drop),
+            None => {
+                lost.push(touched.id);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn spill(&self) -> Spill<'_> {
+        Spill { dir: &self.options.spill_dir, ambient: self.repo.ambient() }
     }
 
     /// The snapshot's document under a key. `None`: it can't be read, and was named.
@@ -290,7 +325,7 @@ impl Prepared<'_> {
         let Some(root) = job.chosen.root else { return Ok(0) };
         let matches = self.options.matches.as_ref();
         let ours: Ours<'_> = Box::new(job.documents((&self.reader, &root), matches, progress));
-        let spill = Spill { dir: &self.options.spill_dir, ambient: self.repo.ambient() };
+        let spill = self.spill();
         let ground = Ground {
             link: self.link,
             place: &job.place,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     chunk::Cutter,
-    document::{Writer, namespace::Namespace},
+    document::{Malformed, Writer, namespace::Namespace},
     limits::{DOCUMENT_INLINE_MAX_BYTES, VALUE_HEAD_MAX_BYTES},
     progress::Progress,
     repo::{self, ReadBlobs, Session},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Says of each document whether it is wanted.
-pub type Matches = Box<dyn Fn(&[u8]) -> Result<bool, crate::document::Malformed> + Send + Sync>;
+pub type Matches = Box<dyn Fn(&[u8]) -> Result<bool, Malformed> + Send + Sync>;
 
 /// The documents of a tree in the order of their keys, past those that can't be read.
 pub(super) struct Documents<'a, R> {
@@ -53,7 +53,7 @@ impl<'a, R: ReadBlobs<Error = repo::Error>> Documents<'a, R> {
         while let Some(entry) = self.iter.next() {
             let Some((key, document)) = self.read(entry)? else { continue };
             let is_wanted = match self.matches {
-                Some(matches) => matches(&document).map_err(Error::Malformed)?,
+                Some(matches) => self.answer(matches(&document), &key),
                 None => true,
             };
             if is_wanted {
@@ -61,6 +61,17 @@ impl<'a, R: ReadBlobs<Error = repo::Error>> Documents<'a, R> {
             }
         }
         Ok(None)
+    }
+
+    /// What a query says of the last document. Of one that can't be understood nobody knows.
+    fn answer(&self, said: Result<bool, Malformed>, key: &[u8]) -> bool {
+        let Told { namespace, losses, progress } = self.told;
+        said.unwrap_or_else(|why| {
+            let head = self.last.as_ref().map_or(&[][..], |(head, _)| head);
+            let item = || format!("{namespace}/{}", id_text(head, key));
+            losses.name((key, 1), item, &why, progress);
+            false
+        })
     }
 
     /// The one under `key`, which is above those given. `None`: it can't be read.

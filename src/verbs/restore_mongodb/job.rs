@@ -19,6 +19,8 @@ use crate::{
 };
 
 pub(super) struct Job {
+    /// Its place among all.
+    pub number: u32,
     pub plan: CollectionPlan,
     pub chosen: Chosen,
     /// Where its documents go: not the series, but its buckets.
@@ -38,8 +40,18 @@ pub(super) struct Job {
     pub dropped: Option<(CollectionRecord, Option<(Root, Digest)>)>,
     /// A collection that is kept, as it is now.
     pub kept: Option<CollectionRecord>,
+    pub done: Mutex<Done>,
+}
+
+/// What became of it, as far as the record is to know.
+#[derive(Default)]
+pub(super) struct Done {
     /// The UUID of the collection that was made, once it is.
-    pub made: Mutex<Option<[u8; 16]>>,
+    pub made: Option<[u8; 16]>,
+    /// It was left as it stands there, or there is none.
+    pub stays: bool,
+    /// The indexes that were built, as they stand there.
+    pub built: Option<Vec<Vec<u8>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -73,32 +85,46 @@ impl Job {
         matches!(self.plan.fate, Fate::Create | Fate::Replace)
     }
 
+    /// Of the collection that is written to.
+    pub fn options_there(&self) -> &[u8] {
+        self.kept.as_ref().map_or(&self.chosen.record.options, |kept| &kept.options)
+    }
+
     /// Whether documents expire by an index; those are built last.
     pub fn has_ttl(&self) -> bool {
         self.build.iter().any(|spec| sink::is_ttl(spec))
     }
 
-    pub fn made(&self) -> MutexGuard<'_, Option<[u8; 16]>> {
-        self.made.lock().expect("no code panics holding it")
+    pub fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().expect("no code panics holding it")
+    }
+
+    /// Whether the record that was made before says something else than what was done.
+    pub fn is_otherwise(&self) -> bool {
+        let done = self.done();
+        let other_indexes = done.built.as_ref().is_some_and(|built| *built != self.build);
+        done.made.is_some() || done.stays || other_indexes
     }
 
     /// Of the collection that is written to, as far as it is known.
     pub fn uuid(&self) -> Option<[u8; 16]> {
-        self.made().or(self.kept.as_ref().and_then(|kept| kept.uuid))
+        self.done().made.or(self.kept.as_ref().and_then(|kept| kept.uuid))
     }
 
-    /// Its part of the record that undoes the restore.
+    /// Its part of the record that undoes the restore: of what was left alone none.
     pub fn recorded(&self) -> Option<RecordedCollection> {
+        let indexes = self.done().built.clone().unwrap_or_else(|| self.build.clone());
         let before = match self.plan.fate {
+            _ if self.done().stays => return None,
             Fate::Create => Before::Nothing,
             Fate::Replace => Before::Dropped,
-            Fate::Keep if self.plan.counts.writing() > 0 || !self.build.is_empty() => Before::Kept,
+            Fate::Keep if self.plan.counts.writing() > 0 || !indexes.is_empty() => Before::Kept,
             _ => return None,
         };
         let undo = UndoRecord {
             before,
             kind: self.plan.kind.to_owned(),
-            indexes: self.plan.indexes.clone(),
+            indexes,
             options: self.is_view().then(|| self.chosen.record.options.clone()),
             holds_documents: self.written.is_some_and(|written| written.holds_documents),
             deployment: None,

@@ -17,6 +17,7 @@ mod losses;
 mod pairs;
 mod prepare;
 mod record;
+mod steps;
 mod strategy;
 mod tally;
 mod touched;

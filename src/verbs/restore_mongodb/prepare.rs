@@ -13,6 +13,7 @@ use super::{
     losses::Losses,
     pairs::{Ground, How, Ours, pairs},
     record::{Recorder, key_of},
+    steps::{Keeper, Steps, StepsIn},
     strategy::{Conflict, Strategy},
     tally::{CollectionPlan, Counts, Fate, Plan},
     touched::{Action, Touched},
@@ -48,6 +49,8 @@ pub struct Prepared<'a> {
     /// Of what was asked for in vain.
     pub(super) notes: Vec<String>,
     pub(super) session: Option<Session>,
+    /// What is written beside other documents, where nothing is recorded.
+    pub(super) steps: Option<Steps>,
     pub(super) splitter: Splitter,
 }
 
@@ -88,37 +91,36 @@ pub fn prepare<'a>(
         return Err(nothing(losses.count() + authority.damaged));
     }
     let existing = existing(link, &chosen)?;
-    let parents = vec![kept.sid];
-    let needs_session = options.undo || chosen.iter().any(|one| existing.contains_key(&one.to));
-    let session = match needs_session && !options.dry_run {
-        true => Some(repo.begin(SessionOptions { parents })?),
-        false => None,
-    };
+    let begun = || repo.begin(SessionOptions { parents: vec![kept.sid] });
+    let session = (options.undo && !options.dry_run).then(begun).transpose()?;
+    let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
+    let steps = (!options.undo && !options.dry_run).then(|| StepsIn::new(&spill));
     let cutter = backup::cutter(repo).map_err(|_| Error::Sizes)?;
     let splitter = backup::splitter(repo).map_err(|_| Error::Sizes)?;
     begin(&chosen, progress);
     let mut jobs = Vec::with_capacity(chosen.len());
     {
-        let spill = Spill { dir: &options.spill_dir, ambient: repo.ambient() };
         let planner = Planner {
             link,
             reader: &reader,
             options: &options,
             spill: &spill,
             recorder: session.as_ref().map(|session| (session, &cutter, &splitter)),
+            steps: steps.as_ref(),
             progress,
         };
-        for one in chosen {
+        for (number, one) in (0..).zip(chosen) {
             super::go_on(progress)?;
             let there = existing.get(&one.to);
-            jobs.push(planner.job(one, there)?);
+            jobs.push(planner.job(number, one, there)?);
         }
         if !authority.is_empty() {
             let (by_id, place) = (Strategy::default(), Namespace::new("admin", ""));
-            let recorder = planner.recorder().filter(|_| options.undo);
+            let recorder = planner.recorder();
             authority.compare(&planner.ground(&place, &by_id), recorder.as_ref())?;
         }
     }
+    let steps = steps.map(|steps| steps.finish(&spill)).transpose()?;
     let source = kept.sid;
     Ok(Prepared {
         repo,
@@ -131,6 +133,7 @@ pub fn prepare<'a>(
         losses,
         notes,
         session,
+        steps,
         splitter,
     })
 }
@@ -168,11 +171,12 @@ struct Planner<'a> {
     options: &'a Options,
     spill: &'a Spill<'a>,
     recorder: Option<(&'a Session, &'a Cutter, &'a Splitter)>,
+    steps: Option<&'a StepsIn>,
     progress: &'a Progress,
 }
 
 impl Planner<'_> {
-    fn job(&self, chosen: Chosen, there: Option<&Existing>) -> Result<Job, Error> {
+    fn job(&self, number: u32, chosen: Chosen, there: Option<&Existing>) -> Result<Job, Error> {
         let record = &chosen.record;
         let place = place_of(record.kind, &chosen.to);
         let beyond = self.beyond(record);
@@ -196,6 +200,7 @@ impl Planner<'_> {
             notes: Vec::new(),
         };
         let mut job = Job {
+            number,
             build: sink::wanted(&record.indexes, &record.options),
             plan,
             chosen,
@@ -207,7 +212,7 @@ impl Planner<'_> {
             written: None,
             dropped: None,
             kept: None,
-            made: Mutex::default(),
+            done: Mutex::default(),
         };
         if self.options.drop && fate == Fate::Keep {
             job.plan.notes.push("a server does not let it be dropped: it stays".into());
@@ -313,7 +318,6 @@ impl Planner<'_> {
         let mut recorded = None;
         if let Some((session, cutter, splitter)) = self.recorder
             && record.kind != CollectionKind::View
-            && self.options.undo
         {
             let place = place_of(record.kind, &job.plan.to);
             let strategy = Strategy::default();
@@ -407,28 +411,38 @@ impl Planner<'_> {
         let ground = self.ground(&place, strategy);
         let ours: Ours<'_> = Box::new(self.documents(job, root));
         let recorder = self.recorder();
-        let mut recording = recorder.as_ref().map(|recorder| recorder.begin(&ground));
-        let mut unsorted = (natural || !strategy.match_on.is_empty()).then(|| self.spill.sorter());
+        let mut keeper = match (&recorder, self.steps) {
+            (Some(recorder), _) => Keeper::Recorded(Box::new(recorder.begin(&ground))),
+            // What is in order is read again as it lies.
+            (None, Some(steps)) if !job.in_order() => Keeper::Kept(steps, job.number),
+            (None, _) => Keeper::Dropped,
+        };
+        let is_unsorted = keeper.keeps() && (natural || !strategy.match_on.is_empty());
+        let mut unsorted = is_unsorted.then(|| self.spill.sorter());
         let mut take = |step: Step| -> Result<(), Error> {
-            let Some(recording) = &mut recording else { return Ok(()) };
             let key = key_of(&step.touched)?;
             match &mut unsorted {
                 Some(sorter) => Ok(sorter.push(&key, &step.encode()?)?),
-                None => recording.step(&key, &step),
+                None => keeper.step(&key, &step),
             }
         };
-        let weighed: Weighed = match natural {
+        let mut weighed: Weighed = match natural {
             true => capped::weigh(&ground, ours, &mut take)?,
             false => weigh(&ground, pairs(&ground, ours, how)?, &mut take)?,
         };
-        if let (Some(recording), Some(sorter)) = (&mut recording, unsorted) {
+        let has_room = capped::has_room(&weighed, &live.options);
+        if !has_room {
+            job.plan.notes.push(capped::FULL.into());
+            weighed = capped::left(weighed, strategy.conflict);
+        }
+        if let Some(sorter) = unsorted.filter(|_| has_room) {
             for entry in sorter.finish()? {
                 let (key, step) = entry?;
                 let step = Step::decode(&step).expect("it was written above");
-                recording.step(&key, &step)?;
+                keeper.step(&key, &step)?;
             }
         }
-        job.recorded = recording.map(|recording| recording.finish()).transpose()?;
+        job.recorded = keeper.finish()?;
         job.there = if natural { weighed.counts.equal } else { 0 };
         (job.plan.counts, job.plan.samples) = (weighed.counts, weighed.samples);
         Ok(())

@@ -52,8 +52,8 @@ pub(crate) struct UndoRecord {
     pub before: Before,
     /// `collection`, `view`, `timeseries`.
     pub kind: String,
-    /// Names of the indexes it builds.
-    pub indexes: Vec<String>,
+    /// Specifications of the indexes it builds: as they are to be, then as they came to stand.
+    pub indexes: Vec<Vec<u8>>,
     /// Of a view: what it is, to tell it from another one of that name.
     pub options: Option<Vec<u8>>,
     /// The tree holds the documents themselves, not `Touched`: it is one of the snapshot's.
@@ -68,7 +68,7 @@ pub(crate) struct UndoRecord {
 impl UndoRecord {
     pub fn encode(&self) -> Vec<u8> {
         let mut indexes = ArrayWriter::new();
-        self.indexes.iter().for_each(|name| indexes.push_str(name));
+        self.indexes.iter().for_each(|spec| indexes.push_doc(spec));
         let mut writer = Writer::new();
         writer.push_str(
             b"before",
@@ -105,8 +105,9 @@ impl UndoRecord {
             "kept" => Before::Kept,
             _ => return None,
         };
-        let names = field(b"indexes").filter(|list| list.kind == kind::ARRAY)?;
-        let indexes = elements(names.value).map(|name| text(name.ok()?)).collect::<Option<_>>()?;
+        let list = field(b"indexes").filter(|list| list.kind == kind::ARRAY)?;
+        let specs = elements(list.value).map(|spec| spec_of(&spec.ok()?));
+        let indexes = specs.collect::<Option<Vec<_>>>()?;
         let holds_documents = field(b"documents")?.as_bool()?;
         let options = field(b"options").and_then(|options| options.as_doc()).map(<[u8]>::to_vec);
         let kind = text(field(b"type")?)?;
@@ -114,6 +115,20 @@ impl UndoRecord {
         let uuid = field(b"uuid").and_then(|uuid| uuid.as_binary()?.1.try_into().ok());
         Some(UndoRecord { before, kind, indexes, options, holds_documents, deployment, uuid })
     }
+}
+
+/// An index specification. Older records have its name alone.
+fn spec_of(element: &Element<'_>) -> Option<Vec<u8>> {
+    match element.as_str() {
+        Some(name) => Some(named(&String::from_utf8_lossy(name))),
+        None => element.as_doc().map(<[u8]>::to_vec),
+    }
+}
+
+fn named(name: &str) -> Vec<u8> {
+    let mut spec = Writer::new();
+    spec.push_str(b"name", name);
+    spec.finish()
 }
 
 /// Builds the trees of one collection's record, in a session.
@@ -288,7 +303,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         for before in [Before::Nothing, Before::Dropped, Before::Kept] {
-            let indexes = vec!["a_1".to_owned(), "b".to_owned()];
+            let indexes = ["a_1", "b"].map(named).to_vec();
             let record = UndoRecord {
                 before,
                 kind: "timeseries".into(),
@@ -302,5 +317,18 @@ mod tests {
             assert_eq!(UndoRecord::decode(&bytes), Some(record));
             assert_eq!(UndoRecord::decode(&bytes[..bytes.len() - 9]), None);
         }
+    }
+
+    #[test]
+    fn older_records_have_names_of_indexes() {
+        let mut indexes = ArrayWriter::new();
+        indexes.push_str("a_1");
+        let mut older = Writer::new();
+        older.push_str(b"before", "kept");
+        older.push_str(b"type", "collection");
+        older.push_array(b"indexes", &indexes.finish());
+        older.push_bool(b"documents", false);
+        let record = UndoRecord::decode(&older.finish()).unwrap();
+        assert_eq!(record.indexes, [named("a_1")]);
     }
 }

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use hashbrown::HashSet;
 
-use crate::document::{Element, Malformed, Writer, compare, elements, get, id_key_into, kind};
+use crate::{
+    document::{Element, Malformed, Writer, compare, elements, get, id_key_into, kind},
+    limits::DOCUMENT_DEPTH_MAX,
+};
 
 /// What becomes of documents that are there and differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,15 +143,18 @@ fn with_id_of(document: &[u8], other: &[u8]) -> Result<Vec<u8>, Malformed> {
 /// under a name, those are merged alike; of other values `base`'s stays, or with `more_wins` the
 /// other. `_id` is always that of `base`.
 fn merge(base: &[u8], more: &[u8], more_wins: bool) -> Result<Vec<u8>, Malformed> {
-    merge_within(base, more, more_wins, true)
+    merge_within(base, more, more_wins, 0)
 }
 
 fn merge_within(
     base: &[u8],
     more: &[u8],
     more_wins: bool,
-    at_top: bool,
+    depth: usize,
 ) -> Result<Vec<u8>, Malformed> {
+    if depth > DOCUMENT_DEPTH_MAX {
+        return Err(Malformed::TooDeep);
+    }
     let mut writer = Writer::new();
     let mut seen = HashSet::new();
     for element in elements(base) {
@@ -157,10 +163,12 @@ fn merge_within(
         let other = if seen.insert(element.name) { get(more, element.name)? } else { None };
         match other {
             Some(other) if element.kind == kind::DOCUMENT && other.kind == kind::DOCUMENT => {
-                let inner = merge_within(element.value, other.value, more_wins, false)?;
+                let inner = merge_within(element.value, other.value, more_wins, depth + 1)?;
                 writer.push_doc(element.name, &inner);
             }
-            Some(other) if more_wins && !(at_top && element.name == b"_id") => writer.push(&other),
+            Some(other) if more_wins && !(depth == 0 && element.name == b"_id") => {
+                writer.push(&other)
+            }
             _ => writer.push(&element),
         }
     }
@@ -237,6 +245,21 @@ mod tests {
         };
         assert_eq!(both(kind::DOCUMENT), nested("d", kind::DOCUMENT, &[("0", 1), ("1", 2)]));
         assert_eq!(both(kind::ARRAY), nested("d", kind::ARRAY, &[("0", 1)]));
+    }
+
+    #[test]
+    fn documents_too_deep_in_one_another_are_not_merged() {
+        let deep = |depth: usize, name: &str| {
+            (0..depth).fold(document(&[(name, 1)]), |inner, _| {
+                let mut writer = Writer::new();
+                writer.push_doc(b"d", &inner);
+                writer.finish().into()
+            })
+        };
+        let merged = |depth| merge(&deep(depth, "a"), &deep(depth, "b"), false).map(|_| ());
+        assert_eq!(merged(DOCUMENT_DEPTH_MAX), Ok(()));
+        assert_eq!(merged(DOCUMENT_DEPTH_MAX + 1), Err(Malformed::TooDeep));
+        assert_eq!(merged(5_000), Err(Malformed::TooDeep));
     }
 
     #[test]

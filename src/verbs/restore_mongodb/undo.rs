@@ -152,7 +152,8 @@ pub fn undo(
     }
     outcome.unconfirmed = unconfirmed(link, &outcome)?;
     if link.process()? != process {
-        let what = "another process answers than at the beginning: what it took may be lost";
+        let what = "another process answers than at the beginning, or the same was elected again: \
+                    what was taken may be lost";
         outcome.unconfirmed = Some(what.into());
     }
     if outcome.conflicts() == 0 && outcome.troubles() == 0 {

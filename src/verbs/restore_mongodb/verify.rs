@@ -51,7 +51,7 @@ impl Prepared<'_> {
 
     fn verify_beside(&self, job: &Job, work: &Work, progress: &Progress) -> Result<Check, Error> {
         let Some(root) = job.chosen.root else { return Ok(Check::Nothing) };
-        let spill = live::Spill { dir: &self.options.spill_dir, ambient: self.repo.ambient() };
+        let spill = self.spill();
         let ground = Ground {
             link: self.link,
             place: &job.place,

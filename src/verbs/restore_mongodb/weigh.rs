@@ -23,6 +23,10 @@ pub(super) struct Step {
 pub(super) struct Weighed {
     pub counts: Counts,
     pub samples: Vec<Sample>,
+    /// Of those that are equal, in a collection that keeps its order.
+    pub equal_bytes: u64,
+    /// Some of those that are to be appended to it.
+    pub appended: Vec<Sample>,
 }
 
 /// Judges every pair. `take` gets what is to be written; in the order of keys, if documents are
@@ -82,7 +86,11 @@ impl Scale<'_> {
         let Some(theirs) = live.whole(self.ground.link, self.ground.place)? else {
             return self.insert(key, &ours);
         };
-        let verdict = self.ground.strategy.judge(&ours, &theirs).map_err(Error::Malformed)?;
+        let verdict = match self.ground.strategy.judge(&ours, &theirs) {
+            Ok(verdict) => verdict,
+            // The others can be judged.
+            Err(why) => return self.left("conflict", &ours, Some(&why.to_string())),
+        };
         match verdict {
             Verdict::Equal => {
                 self.weighed.counts.equal += 1;

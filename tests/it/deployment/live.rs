@@ -1,8 +1,11 @@
 //! A snapshot beside a server as it is now.
 
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 
-use crate::{cli::Desk, mongod};
+use crate::{
+    cli::{Desk, damaged},
+    mongod,
+};
 
 #[test]
 fn a_snapshot_is_compared_with_a_server() {
@@ -58,6 +61,62 @@ M    shop.second (options)
     assert_eq!((one.len(), &one[0]["modifier"]), (2, &"+".into()));
     assert_eq!(one[1]["documents"]["added"], 1);
     assert_eq!(desk.run(&["diff", "latest:/etc", &uri]).code, 2);
+}
+
+/// Documents that fill several leaves.
+fn documents(seed: u8) -> Vec<Document> {
+    let text = |n: i32| {
+        let mut random = vec![0; 3_000];
+        blake3::Hasher::new()
+            .update(&[seed])
+            .update(&n.to_le_bytes())
+            .finalize_xof()
+            .fill(&mut random);
+        hex::encode(random)
+    };
+    (0..400).map(|n| doc! { "_id": n, "text": text(n) }).collect()
+}
+
+#[test]
+fn what_is_damaged_ends_no_comparison() {
+    let server = mongod::Deployment::standalone();
+    for capped in [false, true] {
+        server.command("shop", doc! { "dropDatabase": 1 });
+        let fill = |seed: u8| {
+            let _ = server.try_command("shop", doc! { "drop": "log" });
+            let mut create = doc! { "create": "log" };
+            if capped {
+                create.extend(doc! { "capped": true, "size": 8 << 20 });
+            }
+            server.command("shop", create);
+            for some in documents(seed).chunks(100) {
+                server.command("shop", doc! { "insert": "log", "documents": some });
+            }
+        };
+        let (desk, uri) = (Desk::new(), server.uri());
+        desk.init();
+        fill(1);
+        desk.ok(&["backup", &uri]);
+        let old = damaged::packs(&desk);
+        fill(2);
+        desk.ok(&["backup", &uri]);
+        damaged::rot(&old);
+        for new in ["latest", &uri] {
+            let said = desk.run(&["diff", "-q", "latest~1", new]);
+            assert_eq!(said.code, 13, "{}\n{}", said.out, said.err);
+            let told = said.err.matches("cannot read ").count();
+            assert_eq!(told, 1, "{}", said.err);
+            let of = |start: &str| {
+                let documents = said.out.lines().filter(|line| line.contains("shop.log/"));
+                documents.filter(|line| line.starts_with(start)).count()
+            };
+            // Two snapshots of one are compared by what documents are, not by their ids.
+            let changed = if capped && new == "latest" { "-" } else { "M" };
+            let left = of(changed);
+            assert!((1..400).contains(&left), "{capped} {new}: {left}");
+            assert_eq!((of("") - left, of("+")), (0, 0), "{}", said.out);
+        }
+    }
 }
 
 #[test]

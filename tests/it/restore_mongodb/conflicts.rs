@@ -1,7 +1,8 @@
 //! What becomes of documents that are on both sides: planned, done, checked.
 
 use icecore::{
-    document::{extjson, query::Query},
+    document::{extjson, kind, query::Query},
+    store::faulty::{Fault, Faulty},
     verbs::restore_mongodb::{Check, Counts, Fate, Winner},
 };
 
@@ -9,7 +10,11 @@ use super::*;
 
 /// 10 documents, of which the server lost 3, changed 2, and has 1 of its own.
 fn scene(deployment: &Deployment) -> (Scene, Link, Kept) {
-    let (scene, link) = (Scene::new(), link(deployment));
+    scene_on(deployment, Arc::new(MemoryStore::new()))
+}
+
+fn scene_on(deployment: &Deployment, store: Arc<dyn Store>) -> (Scene, Link, Kept) {
+    let (scene, link) = (Scene::on(store), link(deployment));
     let orders = (0..10).map(|id| doc! { "_id": id, "n": 5, "k": format!("k{id}"), "a": 1 });
     insert(deployment, "shop", "orders", orders.collect());
     deployment.command(
@@ -118,6 +123,84 @@ fn documents_whose_ids_are_as_long_as_documents_come_back_and_can_be_undone() {
     let undone = scene.undo(&link, &outcome, false);
     assert_eq!((undone.conflicts(), undone.forgotten), (0, true), "{undone:#?}");
     assert_same(&described(&deployment, "shop"), &changed);
+}
+
+#[test]
+fn without_a_record_the_repository_is_only_read() {
+    let deployment = Deployment::standalone();
+    let store = Faulty::new(Arc::new(MemoryStore::new()));
+    let (scene, link, kept) = scene_on(&deployment, store.clone());
+    store.arm(Fault::Full { after_bytes: 0 });
+    for match_on in [Vec::new(), vec!["k".to_owned()]] {
+        reset(&deployment);
+        let strategy = Strategy { conflict: Conflict::Overwrite, match_on, ..Strategy::default() };
+        let options = Options { strategy, undo: false, ..scene.options() };
+        let prepared = scene.prepare(&link, &kept, options);
+        assert_eq!(counts(&prepared.plan()), [3, 2, 0, 0, 5, 0]);
+        let changed = doc! { "q": { "_id": 6 }, "u": { "$set": { "later": true } } };
+        deployment.command("shop", doc! { "update": "orders", "updates": [changed] });
+        let outcome = prepared.carry_out(&Progress::silent()).unwrap();
+        let one = &outcome.collections[0];
+        assert_eq!((one.inserted, one.overwritten, one.conflicts), (3, 1, 1), "{one:#?}");
+        assert_eq!((outcome.undo, outcome.is_right()), (None, true), "{outcome:#?}");
+        let after = all(&deployment, "shop", "orders");
+        assert_eq!(after[5], doc! { "_id": 5, "n": 5, "k": "k5", "a": 1 });
+        assert!(after[6].get_bool("later").unwrap(), "it is not what the plan saw");
+    }
+}
+
+#[test]
+fn what_can_not_be_understood_of_one_document_ends_no_restore() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let (session, _, splitter) = scene.session();
+    let mut tree = Merger::new(&session, splitter, None);
+    for id in 1..4 {
+        let mut writer = Writer::new();
+        writer.push_i32(b"_id", id);
+        // What the second holds under `a` is no document.
+        let inner = if id == 2 { [0x99, b'b', 0, 1, 0] } else { [0x08, b'b', 0, 1, 0] };
+        writer.push_raw(kind::DOCUMENT, b"a", &[&9i32.to_le_bytes()[..], &inner].concat());
+        let document = writer.finish();
+        let key = id_key(&get(&document, b"_id").unwrap().unwrap()).unwrap();
+        tree.put(&key, &Value { head: document.into(), pieces: Pieces::None }).unwrap();
+    }
+    let root = tree.finish().unwrap();
+    let record = CollectionRecord {
+        kind: CollectionKind::Collection,
+        uuid: None,
+        options: Writer::new().finish(),
+        id_index: None,
+        indexes: Vec::new(),
+        keys: DocumentKeys::Id,
+        count: root.entries,
+        bytes: root.bytes,
+    };
+    let all_of_it = [(Namespace::new("d", "c").key(), (record, Some(root)))];
+    let kept = scene.commit(session, splitter, &all_of_it.into_iter().collect());
+
+    insert(
+        &deployment,
+        "d",
+        "c",
+        (1..4).map(|id| doc! { "_id": id, "a": { "b": false } }).collect(),
+    );
+    let newest =
+        Strategy { conflict: Conflict::Newest, newest_by: "a.b".into(), ..Strategy::default() };
+    let (plan, outcome) =
+        scene.restore(&link, &kept, Options { strategy: newest, ..scene.options() });
+    assert_eq!(counts(&plan), [0, 2, 0, 0, 0, 1]);
+    assert_eq!((outcome.conflicts(), outcome.is_right()), (1, true), "{outcome:#?}");
+    let why = outcome.collections[0].conflict_samples[0].why.as_deref().unwrap();
+    assert!(why.contains("which no BSON has"), "{why}");
+    let query = Query::parse(&extjson::parse(r#"{"a.b": true}"#).unwrap()).unwrap();
+    let matches: verb::Matches = Box::new(move |document| query.matches(document));
+    deployment.command("d", doc! { "delete": "c", "deletes": [{ "q": {}, "limit": 0 }] });
+    let options = Options { matches: Some(matches), ..scene.options() };
+    let (plan, outcome) = scene.restore(&link, &kept, options);
+    assert_eq!((plan.totals().insert, plan.damaged(), outcome.damaged()), (2, 1, 1));
+    let there = |id: i32| doc! { "_id": id, "a": { "b": true } };
+    assert_eq!(all(&deployment, "d", "c"), [there(1), there(3)]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! A snapshot with damage in it: what can be read comes back, what can't is named, once.
 
-use std::sync::Mutex;
+use std::{ops::ControlFlow, sync::Mutex};
 
 use icecore::{
     store::{get_all, list_all, memory::MemoryStore},
-    verbs::restore_mongodb::{Check, Counts, Error},
+    verbs::{
+        deployment::{catalogue_root, diff},
+        restore_mongodb::{Check, Counts, Error},
+    },
 };
 
 use super::*;
@@ -132,6 +135,44 @@ fn what_can_be_read_comes_back_and_can_be_taken_back() {
 }
 
 #[test]
+fn what_is_made_of_what_could_be_read_goes_and_what_came_into_it_stays() {
+    let deployment = Deployment::standalone();
+    let (scene, link, kept) = damaged(&deployment, doc! { "create": "c" });
+    deployment.command("d", doc! { "dropDatabase": 1 });
+    let (_, outcome, _) = restore(&scene, &link, &kept, scene.options());
+    let left = numbers(&deployment, doc! {});
+    insert(&deployment, "d", "c", vec![doc! { "_id": "mine", "n": -1 }]);
+    let changed = doc! { "q": { "n": left[0] }, "u": { "$set": { "live": true } } };
+    deployment.command("d", doc! { "update": "c", "updates": [changed] });
+    let undone = scene.undo(&link, &outcome, false);
+    let c = &undone.collections[0];
+    assert_eq!((c.removed, c.conflicts, undone.forgotten), (left.len() as u64 - 1, 2, false));
+    assert_eq!(numbers(&deployment, doc! {}), [left[0], -1]);
+    assert!(scene.undo(&link, &outcome, true).forgotten);
+    assert_eq!(described(&deployment, "d").len(), 0);
+}
+
+#[test]
+fn what_was_written_and_can_t_be_read_any_more_goes_only_if_it_is_said() {
+    let deployment = Deployment::standalone();
+    let store = Arc::new(MemoryStore::new());
+    let (scene, link) = (Scene::on(store.clone()), link(&deployment));
+    documents().chunks(100).for_each(|some| insert(&deployment, "d", "c", some.to_vec()));
+    let kept = scene.capture(&link, &["d"]);
+    let then = store.snapshot();
+    deployment.command("d", doc! { "dropDatabase": 1 });
+    let (_, outcome) = scene.restore(&link, &kept, scene.options());
+    rot(&store, &then);
+    let scene = opened(store);
+    let undone = scene.undo(&link, &outcome, false);
+    let (c, left) = (&undone.collections[0], numbers(&deployment, doc! {}).len() as u64);
+    assert!((1..DOCUMENTS as u64).contains(&left), "{undone:#?}");
+    assert_eq!((c.removed, c.conflicts, undone.forgotten), (DOCUMENTS as u64 - left, left, false));
+    assert!(scene.undo(&link, &outcome, true).forgotten);
+    assert_eq!(described(&deployment, "d").len(), 0);
+}
+
+#[test]
 fn what_is_there_is_not_dropped_for_a_part_of_what_it_was() {
     let deployment = Deployment::standalone();
     let (scene, link, kept) = damaged(&deployment, doc! { "create": "c" });
@@ -237,14 +278,11 @@ fn what_is_damaged_after_the_plan_was_made_is_told_and_not_written() {
     }
 }
 
-#[test]
-fn a_hole_in_the_list_of_collections_is_told() {
-    let deployment = Deployment::standalone();
-    let store = Arc::new(MemoryStore::new());
-    let (scene, link) = (Scene::on(store.clone()), link(&deployment));
+/// So many that their list fills several leaves.
+fn views(seed: i32) -> Catalogue {
     let mut catalogue = Catalogue::new();
     for n in 0..DOCUMENTS {
-        let pipeline = vec![doc! { "$match": { "text": text(n, 3_000) } }];
+        let pipeline = vec![doc! { "$match": { "text": text(seed + n, 3_000) } }];
         let options = doc! { "viewOn": "c", "pipeline": pipeline };
         let record = CollectionRecord {
             kind: CollectionKind::View,
@@ -258,8 +296,53 @@ fn a_hole_in_the_list_of_collections_is_told() {
         };
         catalogue.insert(Namespace::new("d", format!("v{n:03}")).key(), (record, None));
     }
+    catalogue
+}
+
+#[test]
+fn lists_of_collections_are_compared_past_a_hole() {
+    let store = Arc::new(MemoryStore::new());
+    let scene = Scene::on(store.clone());
+    let commit = |catalogue: &Catalogue| {
+        let (session, _, splitter) = scene.session();
+        scene.commit(session, splitter, catalogue)
+    };
+    let old = commit(&views(0));
+    let then = store.snapshot();
+    let mut views = views(DOCUMENTS);
+    let first = views.pop_first().unwrap();
+    let new = commit(&views);
+    rot(&store, &then);
+    let scene = opened(store);
+    let reader = scene.repo.reader().unwrap();
+    let side = |kept: &Kept| diff::Side { root: catalogue_root(&kept.snapshot), place: None };
+    let (mut changed, mut alone, mut lost) = (0, Vec::new(), 0);
+    let mut take = |change| {
+        let diff::Change::Collection { old, new, .. } = change else { panic!("{change:?}") };
+        match (old, new) {
+            (Some(_), Some(_)) => changed += 1,
+            (old, new) => alone.extend(old.or(new).map(|one| one.namespace.key())),
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let mut tell = |_| {
+        lost += 1;
+        Ok(())
+    };
+    assert!(
+        diff::diff(&reader, side(&old), side(&new), &mut take, &mut tell).unwrap().is_continue()
+    );
+    assert!((1..DOCUMENTS - 1).contains(&changed) && lost == 1, "{changed} {lost}");
+    assert!(alone.is_empty() || alone == [first.0], "{alone:?}");
+}
+
+#[test]
+fn a_hole_in_the_list_of_collections_is_told() {
+    let deployment = Deployment::standalone();
+    let store = Arc::new(MemoryStore::new());
+    let (scene, link) = (Scene::on(store.clone()), link(&deployment));
     let (session, _, splitter) = scene.session();
-    let kept = scene.commit(session, splitter, &catalogue);
+    let kept = scene.commit(session, splitter, &views(0));
     rot(&store, &store.snapshot());
     let scene = opened(store);
     let only = |name: &str| Options { include: Patterns::parse([name]), ..scene.options() };

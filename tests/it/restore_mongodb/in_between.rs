@@ -46,13 +46,11 @@ fn what_is_not_recorded_is_not_dropped() {
     assert_eq!(all(&deployment, "d", "came"), before);
     assert_eq!(whole["gone: hash"], described(&deployment, "d")["gone: hash"]);
 
-    // Its undo leaves it alone as well; and what was never dropped is there already.
-    let undone = scene.undo(&link, &outcome, false);
-    assert_eq!((undone.conflicts(), undone.forgotten), (1, false), "{undone:#?}");
+    // Its undo leaves it alone as well, whatever is said.
+    let undone = scene.undo(&link, &outcome, true);
+    let [gone] = &undone.collections[..] else { panic!("{undone:#?}") };
+    assert!(gone.brings_back && undone.forgotten, "{undone:#?}");
     assert_eq!(all(&deployment, "d", "came"), before);
-    delete(&deployment, "came", doc! { "_id": "new" });
-    let undone = scene.undo(&link, &outcome, false);
-    assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
 }
 
 #[test]
@@ -71,6 +69,27 @@ fn a_restore_that_was_stopped_before_it_dropped_anything_is_taken_back_without_f
     let record = undo_verb::newest(&all, None).expect("it was recorded before");
     let options = scene.to_undo(false);
     let progress = Progress::silent();
+    let undone = undo_verb::undo(&scene.repo, &link, record, &options, &progress).unwrap();
+    assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
+    assert_same(&before, &described(&deployment, "d"));
+}
+
+#[test]
+fn what_came_into_a_collection_that_a_killed_restore_did_not_drop_stays_whatever_is_said() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    insert(&deployment, "d", "c", numbered(5));
+    let kept = scene.capture(&link, &["d"]);
+    change_all(&deployment, "c");
+    let prepared = scene.prepare(&link, &kept, Options { drop: true, ..scene.options() });
+    let progress = Progress::silent();
+    progress.cancel();
+    assert!(prepared.carry_out(&progress).is_err());
+    insert(&deployment, "d", "c", vec![doc! { "_id": "new" }]);
+    let before = described(&deployment, "d");
+    let records = scene.repo.snapshots().unwrap();
+    let record = undo_verb::newest(&records, None).unwrap();
+    let (options, progress) = (scene.to_undo(true), Progress::silent());
     let undone = undo_verb::undo(&scene.repo, &link, record, &options, &progress).unwrap();
     assert_eq!((undone.collections[0].already, undone.forgotten), (5, true), "{undone:#?}");
     assert_same(&before, &described(&deployment, "d"));
@@ -177,6 +196,31 @@ fn documents_that_are_lost_or_changed_while_they_are_written_are_missed() {
 }
 
 #[test]
+fn what_is_lost_with_an_election_is_written_again_also_if_the_same_member_comes_back() {
+    let set = Arc::new(Deployment::replica_set());
+    let (scene, link) = (Scene::new(), link(&set));
+    insert(&set, "d", "c", numbered(8));
+    let kept = scene.capture(&link, &["d"]);
+    let lost = doc! { "_id": { "$lt": 3 } };
+    delete(&set, "c", lost.clone());
+    let (server, is_done) = (set.clone(), AtomicBool::new(false));
+    // As if it had rolled back what it had acknowledged, while all is read again.
+    let matches = move |_: &[u8]| -> Result<bool, Malformed> {
+        if all(&server, "d", "c").len() == 8 && !is_done.swap(true, Ordering::Relaxed) {
+            delete(&server, "c", lost.clone());
+            let _ = server.try_command("admin", doc! { "replSetStepDown": 1, "force": true });
+            server.await_settled();
+        }
+        Ok(true)
+    };
+    let options = Options { matches: Some(Box::new(matches)), ..scene.options() };
+    let (plan, outcome) = scene.restore(&link, &kept, options);
+    assert_eq!(plan.totals().insert, 3);
+    assert_eq!(outcome.collections[0].check, Check::Beside { right: 8, wrong: 0 });
+    assert_eq!(all(&set, "d", "c"), numbered(8));
+}
+
+#[test]
 fn what_comes_between_the_plan_of_a_capped_collection_and_its_end_is_told() {
     let deployment = Deployment::standalone();
     let (scene, link) = (Scene::new(), link(&deployment));
@@ -210,6 +254,42 @@ fn what_comes_between_the_plan_of_a_capped_collection_and_its_end_is_told() {
     let one = &outcome.collections[0];
     assert_eq!((one.inserted, one.conflicts, one.conflict_samples.len()), (990, 4000, 5));
     assert_eq!(one.check, Check::Beside { right: 10, wrong: 990 });
+}
+
+#[test]
+fn nothing_is_appended_that_would_push_out_what_is_there() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let documents = |count: i32| -> Vec<Document> {
+        (0..count).map(|id| doc! { "_id": id, "text": "x".repeat(1000) }).collect()
+    };
+    let capped = |more: Document| {
+        let _ = deployment.try_command("d", doc! { "drop": "log" });
+        let mut create = doc! { "create": "log", "capped": true };
+        create.extend(more);
+        deployment.command("d", create);
+    };
+    capped(doc! { "size": 100_000 });
+    insert(&deployment, "d", "log", documents(20));
+    let kept = scene.capture(&link, &["d"]);
+    for (room, appended) in [
+        (doc! { "size": 100_000, "max": 19 }, 0),
+        (doc! { "size": 16 << 10 }, 0),
+        (doc! { "size": 100_000, "max": 20 }, 15),
+    ] {
+        for conflict in [Conflict::Fail, Conflict::Skip] {
+            capped(room.clone());
+            insert(&deployment, "d", "log", documents(5));
+            let (plan, outcome) = scene.restore(&link, &kept, scene.with(conflict));
+            let Counts { insert, equal, skip, conflict: told, .. } = plan.totals();
+            assert_eq!((insert, equal, skip + told), (appended, 5, 15 - appended), "{room}");
+            let notes = &plan.collections[0].notes;
+            assert_eq!(notes.iter().any(|note| note.contains("push out")), appended == 0);
+            assert_eq!((outcome.conflicts(), outcome.is_right()), (told, true), "{outcome:#?}");
+            let there = all(&deployment, "d", "log");
+            assert_eq!(there, documents(5 + appended as i32), "{room}");
+        }
+    }
 }
 
 #[test]

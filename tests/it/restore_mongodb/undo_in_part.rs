@@ -25,6 +25,10 @@ fn build(deployment: &Deployment, name: &str, unique: bool) {
     deployment.command("d", doc! { "createIndexes": "c", "indexes": [index] });
 }
 
+fn names<const N: usize>(names: [&str; N]) -> [String; N] {
+    names.map(String::from)
+}
+
 /// A snapshot of five documents, of which the server has four, and others.
 fn overwritten(scene: &Scene, deployment: &Deployment) -> (Link, Outcome) {
     let link = link(deployment);
@@ -207,6 +211,44 @@ fn an_undo_whose_server_dies_keeps_its_record_and_goes_on_the_next_time() {
     let undone = scene.undo(&link, &outcome, false);
     assert!(undone.forgotten, "{undone:#?}");
     assert_same(&before, &described(&deployment, "d"));
+}
+
+#[test]
+fn no_index_goes_that_the_restore_did_not_build() {
+    let deployment = Deployment::standalone();
+    let (scene, link) = (Scene::new(), link(&deployment));
+    let document = |id: i32| doc! { "_id": id, "u": id, "v": id, "w": id };
+    insert(&deployment, "d", "c", (0..3).map(document).collect());
+    build(&deployment, "u", true);
+    build(&deployment, "v", false);
+    build(&deployment, "w", false);
+    let kept = scene.capture(&link, &["d"]);
+    deployment.command("d", doc! { "dropIndexes": "c", "index": "*" });
+    let delete = |id: i32| {
+        let deletes = [doc! { "q": { "_id": id }, "limit": 0 }];
+        deployment.command("d", doc! { "delete": "c", "deletes": deletes });
+    };
+    delete(2);
+    insert(&deployment, "d", "c", vec![doc! { "_id": 9, "u": 1 }]);
+    let (_, outcome) = scene.restore(&link, &kept, scene.options());
+    assert_eq!(
+        (&outcome.collections[0].indexes[..], outcome.troubles()),
+        (&names(["v", "w"])[..], 1)
+    );
+    // Somebody makes the one that could not be built, and another of the name of one that was.
+    delete(9);
+    build(&deployment, "u", true);
+    deployment.command("d", doc! { "dropIndexes": "c", "index": "w" });
+    let other = doc! { "key": { "w": -1 }, "name": "w" };
+    deployment.command("d", doc! { "createIndexes": "c", "indexes": [other] });
+    let undone = scene.undo(&link, &outcome, true);
+    let one = &undone.collections[0];
+    assert_eq!((&one.indexes[..], undone.forgotten), (&names(["v"])[..], true), "{undone:#?}");
+    assert_eq!(one.notes, ["another index w is there now, and stays"]);
+    let there = sink::indexes(&link, &Namespace::new("d", "c")).unwrap();
+    let there: Vec<String> = there.iter().map(|spec| sink::name_of(spec)).collect();
+    assert_eq!(there, ["_id_", "u", "w"]);
+    assert_eq!(all(&deployment, "d", "c"), (0..2).map(document).collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{CollectionUndo, Options};
 use crate::{
-    document::namespace::Namespace,
+    document::{get, namespace::Namespace},
     format::catalogue::{CollectionKind, DocumentKeys},
     mongo::Link,
     progress::Progress,
@@ -51,7 +51,7 @@ impl One<'_> {
             (Before::Nothing, Some(there)) if self.is_another_view(&there) => self.goes()?,
             (_, Some(there)) if !self.wrote(&there) => self.another(&there),
             (_, Some(there)) if self.is_other(&there) && !self.is_forced_on_other() => {}
-            (Before::Kept, Some(_)) => self.kept()?,
+            (Before::Kept, Some(there)) => self.kept(&there)?,
             (Before::Nothing, Some(_)) => self.made()?,
         }
         Ok(self.undo)
@@ -143,8 +143,8 @@ impl One<'_> {
 
     /// The collection was there and stayed: document by document. Indexes that came go first: a
     /// unique one may refuse old versions, and one with a time to live may take them away.
-    fn kept(&mut self) -> Result<(), Error> {
-        self.drop_indexes()?;
+    fn kept(&mut self, there: &Existing) -> Result<(), Error> {
+        self.drop_indexes(there)?;
         let Some(written) = self.written else { return Ok(()) };
         let reader = self.reader;
         let old = self.old.and_then(|old| old.root);
@@ -228,13 +228,26 @@ impl One<'_> {
         Ok(None)
     }
 
-    fn drop_indexes(&mut self) -> Result<(), Error> {
-        self.undo.indexes = self.record.indexes.clone();
-        if self.options.dry_run {
+    /// Drops the indexes that the restore built. What took the name of one since stays.
+    fn drop_indexes(&mut self, there: &Existing) -> Result<(), Error> {
+        if self.record.indexes.is_empty() {
             return Ok(());
         }
-        let mut names = self.record.indexes.iter();
-        names.try_for_each(|name| Ok(sink::drop_index(self.link, &self.undo.namespace, name)?))
+        let live = sink::indexes(self.link, &self.undo.namespace)?;
+        for live in sink::wanted(&live, &there.options()) {
+            let name = sink::name_of(&live);
+            let is_it = |spec: &&Vec<u8>| sink::name_of(spec) == name;
+            let Some(recorded) = self.record.indexes.iter().find(is_it) else { continue };
+            if *recorded != live && matches!(get(recorded, b"key"), Ok(Some(_))) {
+                self.undo.notes.push(format!("another index {name} is there now, and stays"));
+                continue;
+            }
+            if !self.options.dry_run {
+                sink::drop_index(self.link, &self.undo.namespace, &name)?;
+            }
+            self.undo.indexes.push(name);
+        }
+        Ok(())
     }
 
     /// The restore made the collection: it goes, or its documents do.
@@ -314,11 +327,15 @@ impl One<'_> {
         Ok(is_view || sink::indexes(self.link, &self.undo.namespace)? == record.indexes)
     }
 
+    /// Whether the old collection was never dropped: nothing in it is the restore's.
+    fn was_left_alone(&self, there: &Existing, old: &Collection) -> bool {
+        old.record.uuid.is_some() && self.uuid(there) == old.record.uuid
+    }
+
     /// Whether another collection than the restore made holds nothing that the old one, which
-    /// comes back, has not: it is that, or an undo that was stopped made it.
-    fn may_go(&self, there: &Existing, old: &Collection, found: Found) -> bool {
-        let is_of_undo = found.all == found.old && there.options() == old.record.options;
-        is_of_undo || self.uuid(there) == old.record.uuid
+    /// comes back, has not: an undo that was stopped made it.
+    fn may_go(there: &Existing, old: &Collection, found: Found) -> bool {
+        found.all == found.old && there.options() == old.record.options
     }
 
     /// The restore dropped the collection and made it anew: it goes, and the old one comes back.
@@ -329,7 +346,13 @@ impl One<'_> {
                 self.another(there);
                 return Ok(());
             };
-            if self.is_other(there) && !self.may_go(there, old, found) && !self.is_forced_on_other()
+            if self.was_left_alone(there, old) {
+                self.undo.already = found.old;
+                return Ok(());
+            }
+            if self.is_other(there)
+                && !Self::may_go(there, old, found)
+                && !self.is_forced_on_other()
             {
                 return Ok(());
             }
