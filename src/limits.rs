@@ -39,6 +39,8 @@ pub const DELTA_HOPS_MAX: u8 = 8;
 pub const PACK_AIM_BYTES: usize = 16 * MIB;
 pub const PACK_AIM_MIN_BYTES: usize = 4 * MIB;
 pub const PACK_AIM_MAX_BYTES: usize = 128 * MIB;
+/// A session holds so many packs at most, open or on their way into the store.
+pub const PACKS_HELD_MAX: usize = 4;
 /// A reader refuses a pack, and a row in it, beyond these.
 pub const PACK_MAX_BYTES: usize = 512 * MIB;
 pub const PACK_BLOBS_MAX: usize = 1 << 19;

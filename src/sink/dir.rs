@@ -4,8 +4,9 @@ use std::{os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Mode, OFlags, RenameFlags, linkat, mkdirat, mknodat, openat, readlinkat,
-        renameat, renameat_with, statat, symlinkat, unlinkat,
+        AtFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags, getxattr, linkat, mkdirat,
+        mknodat, openat, readlinkat, removexattr, renameat, renameat_with, setxattr, statat,
+        symlinkat, unlinkat,
     },
     io::Errno,
 };
@@ -16,6 +17,9 @@ use super::{
     meta, target,
 };
 use crate::format::entry::Time;
+
+/// The attribute of directories that a run has made and is not done with.
+const UNFINISHED: &str = "user.icecore.unfinished";
 
 /// A directory below (or at) the target. Clones share one descriptor.
 #[derive(Debug, Clone)]
@@ -335,6 +339,22 @@ impl Dir {
         meta: &Meta<'_>,
     ) -> Result<Vec<Unset>, Error> {
         meta::settle_existing(self.fd(), name, found, meta)
+    }
+
+    /// Marks a directory that is made, for the next run if this one dies: what is its own is not
+    /// set before all is in it. Nothing says so where there are no such attributes.
+    pub fn begin(&self) {
+        let _ = setxattr(meta::proc_path(self.fd()), UNFINISHED, b"", XattrFlags::empty());
+    }
+
+    /// Whether a run that died has made it.
+    pub fn is_begun(&self) -> bool {
+        getxattr(meta::proc_path(self.fd()), UNFINISHED, &mut [0; 1][..]).is_ok()
+    }
+
+    /// Takes the mark away.
+    pub fn end(&self) {
+        let _ = removexattr(meta::proc_path(self.fd()), UNFINISHED);
     }
 
     /// Sets the directory's own metadata, once everything in it is done.

@@ -290,6 +290,6 @@ fn list(path: &str) -> Result<Vec<Vec<u8>>, Errno> {
 }
 
 /// Means `fd` only while that is open.
-fn proc_path(fd: impl AsFd) -> String {
+pub(super) fn proc_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     format::{self, pack::PackWriter},
     id::{BlobId, BlobKind},
-    limits::{BLOB_MAX_BYTES, DELTA_HOPS_MAX, PACK_BLOBS_AIM},
+    limits::{BLOB_MAX_BYTES, DELTA_HOPS_MAX, PACK_BLOBS_AIM, PACKS_HELD_MAX},
     repo::{
         Error, Like, Written,
         delta::{self, Base, Step},
@@ -22,6 +22,7 @@ use crate::{
 
 /// Two for content, so that neighbours do not always lie side by side; one for nodes.
 pub(super) const OPEN_PACKS: usize = CONTENT_PACKS + 1;
+const _: () = assert!(OPEN_PACKS < PACKS_HELD_MAX);
 const CONTENT_PACKS: usize = 2;
 const NODE_PACK: usize = CONTENT_PACKS;
 
@@ -217,8 +218,7 @@ impl Shared {
         loop {
             self.check_failure()?;
             if open.is_none() {
-                // Else there were one more in memory, beside those that wait for the store.
-                self.uploads.wait_until_free();
+                self.uploads.hold_one_more();
             }
             let cell = open.get_or_insert_with(|| Arc::new(self.new_pack(random.take())));
             let filled = cell.fill(|writer| {

@@ -20,7 +20,7 @@ use crate::{
         pack::{self, PackTable},
     },
     id::BlobKind,
-    limits::{INDEX_FLUSH_PACKS, INDEX_FLUSH_ROWS, INDEX_FLUSH_SECONDS},
+    limits::{INDEX_FLUSH_PACKS, INDEX_FLUSH_ROWS, INDEX_FLUSH_SECONDS, PACKS_HELD_MAX},
     repo::{
         Error,
         catalog::{PackInfo, PackNumber},
@@ -43,7 +43,8 @@ pub(super) struct Uploads {
 }
 
 struct Progress {
-    /// Packs that were handed over and are not stored yet.
+    /// Packs that were begun and are not stored yet; and those of them that were handed over.
+    held: usize,
     in_upload: usize,
     /// Stored, and in no segment yet.
     stored: Vec<PackTable>,
@@ -55,7 +56,8 @@ impl Uploads {
     pub fn new(now: Duration) -> Self {
         // No room in the channel: a pack waits where it was filled.
         let (sender, receiver) = crossbeam_channel::bounded(0);
-        let progress = Progress { in_upload: 0, stored: Vec::new(), rows: 0, last_index: now };
+        let (held, in_upload, stored, rows) = Default::default();
+        let progress = Progress { held, in_upload, stored, rows, last_index: now };
         Uploads {
             sender: Mutex::new(Some(sender)),
             receiver,
@@ -77,7 +79,10 @@ impl Uploads {
 
     /// A pack that was handed over is stored, or lost.
     fn ended(&self) {
-        self.progress().in_upload -= 1;
+        let mut progress = self.progress();
+        progress.held -= 1;
+        progress.in_upload -= 1;
+        drop(progress);
         self.changed.notify_all();
     }
 
@@ -94,12 +99,14 @@ impl Uploads {
         self.buffers.lock().expect("no code panics holding it").pop()
     }
 
-    /// Returns when a pack that is handed over would not have to wait.
-    pub fn wait_until_free(&self) {
+    /// Counts one more pack; waits until there may be one.
+    pub fn hold_one_more(&self) {
         let mut progress = self.progress();
-        while progress.in_upload >= UPLOADERS {
+        // Fewer are ever open, so that one is in upload and ends.
+        while progress.held >= PACKS_HELD_MAX {
             progress = self.changed.wait(progress).expect("no code panics holding it");
         }
+        progress.held += 1;
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {

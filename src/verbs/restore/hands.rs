@@ -261,7 +261,12 @@ fn settle_dir<R: ReadBlobs>(
     opened: Result<Dir, sink::Error>,
 ) {
     let settled = match (&unfinished.item, unfinished.shut) {
-        (Some(item), _) => opened.and_then(|dir| dir.settle(&item.meta())),
+        (Some(item), _) => opened.and_then(|dir| {
+            if matches!(crew.conflict, Conflict::Skip | Conflict::Fail) {
+                dir.end();
+            }
+            dir.settle(&item.meta())
+        }),
         (None, Some(mode)) => opened.and_then(|dir| dir.shut_again(mode)).map(|()| Vec::new()),
         (None, None) => return,
     };
@@ -281,7 +286,11 @@ impl<'l, R: ReadBlobs> Visit for Hands<'_, '_, 'l, R> {
         // What was there before keeps its own metadata when it is not to be touched.
         let settles = match self.crew.conflict {
             Conflict::Overwrite | Conflict::Newest => true,
-            Conflict::Skip | Conflict::Fail => dir.is_fresh(),
+            Conflict::Skip | Conflict::Fail if dir.is_fresh() => {
+                dir.begin();
+                true
+            }
+            Conflict::Skip | Conflict::Fail => dir.is_begun(),
         };
         if dir.is_fresh() {
             self.crew.name(Action::Restored, place.key(), 0);

@@ -5,7 +5,7 @@ mod rotten;
 pub mod scene;
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
     sync::Arc,
 };
@@ -206,6 +206,30 @@ fn a_run_that_is_cancelled_at_its_last_chunk_is_no_success() {
     let outcome = scene.restore(&Options { verify: true, ..options });
     assert_eq!((outcome.files_verified, outcome.troubles), (2, 0));
     assert_eq!(settled().0, 0o755);
+}
+
+/// Killed, it could not set what it had not come to.
+#[test]
+fn the_directories_of_a_run_that_died_are_not_taken_for_somebody_elses() {
+    let mut source = Source::default();
+    source.dir("d", 0o755).dir("d/e", 0o750).file("d/e/f", b"x").dir("other", 0o755);
+    let scene = Scene::new(&source);
+    let mode = |path: &str| fs::metadata(scene.target().join(path)).unwrap().mode() & 0o7777;
+    for path in ["d/e", "other"] {
+        fs::create_dir_all(scene.target().join(path)).unwrap();
+        fs::set_permissions(scene.target().join(path), Permissions::from_mode(0o700)).unwrap();
+    }
+    let mark = "user.icecore.unfinished";
+    xattr::set(scene.target().join("d/e"), mark, b"").unwrap();
+    let outcome = scene.restore(&Options { conflict: Conflict::Skip, ..scene.options() });
+    assert_eq!((outcome.files_restored, outcome.troubles), (1, 0), "{:?}", scene.told());
+    assert_eq!((mode("d/e"), mode("other")), (0o750, 0o700));
+    assert_eq!(xattr::get(scene.target().join("d/e"), mark).unwrap(), None);
+    // And what a run makes has no mark when it is through.
+    fs::remove_dir_all(scene.target()).unwrap();
+    scene.restore(&Options { conflict: Conflict::Skip, ..scene.options() });
+    assert_eq!(xattr::get(scene.target().join("d/e"), mark).unwrap(), None);
+    assert_eq!((mode("d/e"), mode("other")), (0o750, 0o755));
 }
 
 #[test]
