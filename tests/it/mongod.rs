@@ -167,6 +167,13 @@ impl Deployment {
         }
     }
 
+    /// Until every member has all that was written before.
+    pub fn await_caught_up(&self) {
+        let all = doc! { "w": self.members.len() as i32 };
+        let note = doc! { "appendOplogNote": 1, "data": { "caught": "up" }, "writeConcern": all };
+        self.command("admin", note);
+    }
+
     fn is_settled(&self) -> bool {
         // Before there is a user, each member answers only this.
         let states = self.members.iter().map(|member| {
