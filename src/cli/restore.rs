@@ -168,7 +168,7 @@ fn files(
             Conflict::Newest => restore::Conflict::Newest,
         },
         verify: args.verify,
-        workers: workers(),
+        workers: std::thread::available_parallelism().map_or(2, usize::from),
         target_options: TargetOptions::default(),
     };
     let repository = open::open(global)?;
@@ -196,11 +196,6 @@ fn files(
         show(&outcome, (target, options.conflict), seconds, screen)?;
     }
     Ok(all.end(exit(&outcome)))
-}
-
-/// More than there are processors: some of them wait for the store.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from) * 2
 }
 
 /// Of several patterns one may be mistyped. (If none matches anything, that is an error.)
