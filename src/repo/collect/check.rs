@@ -106,7 +106,8 @@ pub struct Checked {
     pub strange: Vec<Strange>,
     /// What earlier checks wrote down.
     pub known: KnownDamage,
-    /// Of the packs that it names, those that were read now: what it says of them is replaced.
+    /// Of the packs that it names, those that were looked into now: what it says of them is
+    /// replaced.
     pub judged: BTreeSet<PackId>,
     /// There are packs and no snapshot, not even a forgotten one, and no session that may be
     /// making the first: perhaps a disk with the snapshots is not mounted.

@@ -155,6 +155,29 @@ fn a_bad_sector_is_the_damage_of_the_blob_that_lies_on_it() {
     assert_eq!((world.names("damaged").len(), world.all_is_well()), (0, 1));
 }
 
+/// Only the index knows what is in such a pack, and the disk may give it the next time.
+#[test]
+fn a_repair_stops_where_the_only_word_of_a_pack_is_on_a_bad_sector() {
+    let world = World::new(6);
+    world.backup(0..20);
+    tamper(&world, &world.names("packs")[0], |bytes| {
+        let last = bytes.len() - 40;
+        bytes[last] ^= 1;
+    });
+    let faulty = Faulty::new(world.memory.clone());
+    let repo = world.repo_over(faulty.clone());
+    drop(repo.reader().unwrap());
+    let before = world.names("index");
+    let bad = store::faulty::Fault::BadSectors { below: "index/", from: 0, to: 1 << 20 };
+    faulty.arm(bad);
+    assert!(collect::repair_index(&Ground::of(&repo), &Progress::silent()).is_err());
+    let after = world.names("index");
+    assert!(before.iter().all(|name| after.contains(name)), "the old index is still there");
+    faulty.disarm();
+    collect::repair_index(&Ground::of(&repo), &Progress::silent()).unwrap();
+    assert_eq!(world.all_is_well(), 1);
+}
+
 #[test]
 fn missing_short_and_illegible_packs_are_told_apart() {
     let world = World::new(2);
