@@ -213,15 +213,12 @@ impl ReadBlobs for Reader {
         }
         let left = &self.chunks_left;
         let one_less = |left: u64| left.checked_sub(1);
-        if kind == BlobKind::Chunk
-            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err()
-        {
-            return Err(ReadError::Disconnected);
-        }
-        if let Some(progress) = &*self.cancels.lock().unwrap()
-            && left.load(Ordering::SeqCst) == 0
-        {
-            progress.cancel();
+        let is_over = kind == BlobKind::Chunk
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err();
+        match &*self.cancels.lock().unwrap() {
+            Some(progress) if left.load(Ordering::SeqCst) == 0 => progress.cancel(),
+            None if is_over => return Err(ReadError::Disconnected),
+            _ => {}
         }
         self.blobs.read(kind, id).map_err(|_| ReadError::Damaged(*id))
     }
